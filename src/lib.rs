@@ -1,0 +1,12 @@
+//! Longshore, a model inference server.
+
+// Declared in reading order, lowest floor first.
+pub mod error;
+pub mod ids;
+pub mod limits;
+
+pub mod tensor;
+
+pub mod storage;
+
+pub mod servable;

@@ -1,0 +1,29 @@
+//! Every bound, with its unit and its reason. Nothing else in the house holds one.
+
+/// A model's name is a folder's name, and file systems stop at 255 bytes.
+pub const MODEL_NAME_BYTES_MAX: usize = 255;
+
+/// One gRPC message, in or out, in bytes. The reference says 2 GiB - 1, which
+/// lets one caller take the machine; this carries a 256 MiB tensor.
+pub const MESSAGE_BYTES_MAX: usize = 320 << 20;
+/// One tensor in a request, in bytes of its elements.
+pub const TENSOR_BYTES_MAX: usize = 256 << 20;
+/// Dimensions of one tensor, as in TensorFlow's `TensorShape::MaxDimensions`.
+pub const TENSOR_RANK_MAX: usize = 254;
+/// Elements of one string tensor: each costs 32 bytes here whatever it holds.
+pub const TENSOR_STRINGS_MAX: usize = 8 << 20;
+
+/// One model file, in bytes, as it lies on the disk.
+pub const MODEL_FILE_BYTES_MAX: u64 = 16 << 30;
+
+const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry one full tensor");
+
+// --- pickle and its containers -------------------------------------------------
+
+// --- estimators ----------------------------------------------------------------
+
+// --- repository and storage ----------------------------------------------------
+
+// --- lifecycle -----------------------------------------------------------------
+
+// --- execution and doors -------------------------------------------------------

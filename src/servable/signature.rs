@@ -1,0 +1,130 @@
+//! Signatures: the named entry points of a model.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::DEFAULT_SIGNATURE;
+use crate::tensor::DType;
+
+/// The dimensions that a signature states; `None` in a place is "any", the
+/// wire's -1.
+pub type Dims = SmallVec<[Option<usize>; 4]>;
+
+/// Which dtypes an input takes besides its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepts {
+    /// Its own dtype only, as TensorFlow does.
+    Exactly,
+    /// Any real number, converted as numpy's `astype` would; scikit-learn's habit.
+    AnyReal,
+}
+
+/// One input or output of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// The alias that clients use.
+    pub name: Arc<str>,
+    /// What its elements are.
+    pub dtype: DType,
+    /// Its dimensions; `None` when even the rank is open.
+    pub dims: Option<Dims>,
+    /// Which dtypes are taken. Without meaning for an output.
+    pub accepts: Accepts,
+}
+
+impl TensorSpec {
+    /// A spec of known rank that takes its own dtype only.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, dtype: DType, dims: &[Option<usize>]) -> Self {
+        Self { name: name.into(), dtype, dims: Some(dims.into()), accepts: Accepts::Exactly }
+    }
+
+    /// The same, taking any real number.
+    #[must_use]
+    pub fn any_real(mut self) -> Self {
+        self.accepts = Accepts::AnyReal;
+        self
+    }
+
+    /// Whether a tensor of this dtype may be given for it.
+    #[must_use]
+    pub fn takes(&self, dtype: DType) -> bool {
+        dtype == self.dtype || (self.accepts == Accepts::AnyReal && dtype.is_real())
+    }
+}
+
+/// What a signature is for: `SignatureDef.method_name`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Tensors in, tensors out.
+    Predict,
+    /// `tf.Example`s in, classes and scores out.
+    Classify,
+    /// `tf.Example`s in, one number each out.
+    Regress,
+}
+
+impl Method {
+    /// TensorFlow's name for it.
+    #[must_use]
+    pub fn wire_name(self) -> &'static str {
+        match self {
+            Self::Predict => "tensorflow/serving/predict",
+            Self::Classify => "tensorflow/serving/classify",
+            Self::Regress => "tensorflow/serving/regress",
+        }
+    }
+}
+
+/// One entry point of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Its name: `serving_default`, `predict_proba`, …
+    pub name: Arc<str>,
+    /// What it takes, in the order of [`Call::inputs`](super::Call::inputs).
+    pub inputs: Vec<TensorSpec>,
+    /// What it can give.
+    pub outputs: Vec<TensorSpec>,
+    /// What it is for.
+    pub method: Method,
+}
+
+/// The entry points of a model, in a fixed order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signatures(Vec<Signature>);
+
+impl Signatures {
+    /// Keeps them in the order given, which is the order of
+    /// [`Call::signature`](super::Call::signature).
+    ///
+    /// # Panics
+    /// When two share a name or [`DEFAULT_SIGNATURE`] is absent: an engine's bug.
+    #[must_use]
+    pub fn new(signatures: Vec<Signature>) -> Self {
+        let names: std::collections::BTreeSet<&str> = signatures.iter().map(|s| &*s.name).collect();
+        assert_eq!(names.len(), signatures.len(), "two signatures of one name");
+        assert!(names.contains(DEFAULT_SIGNATURE), "an engine gave no {DEFAULT_SIGNATURE}");
+        Self(signatures)
+    }
+
+    /// Position and signature of this name; an empty name is [`DEFAULT_SIGNATURE`].
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(usize, &Signature)> {
+        let name = if name.is_empty() { DEFAULT_SIGNATURE } else { name };
+        self.0.iter().enumerate().find(|(_, signature)| &*signature.name == name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Signature> {
+        self.0.iter()
+    }
+}
+
+impl std::ops::Index<usize> for Signatures {
+    type Output = Signature;
+
+    fn index(&self, position: usize) -> &Signature {
+        &self.0[position]
+    }
+}
