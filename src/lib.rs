@@ -10,3 +10,5 @@ pub mod tensor;
 pub mod storage;
 
 pub mod servable;
+
+pub mod execution;

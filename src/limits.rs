@@ -27,3 +27,11 @@ const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry
 // --- lifecycle -----------------------------------------------------------------
 
 // --- execution and doors -------------------------------------------------------
+/// Elements of the zeros that a servable is measured with at load.
+pub const WARM_UP_ELEMENTS_MAX: usize = 1 << 20;
+/// Inputs of one request. The widest data frames served have a few thousand
+/// columns, and matching names is quadratic in them.
+pub const REQUEST_INPUTS_MAX: usize = 4096;
+/// An error message to a gRPC client, in bytes, as the reference cuts it: it
+/// travels in a header, and header lists are bounded everywhere on the way.
+pub const GRPC_ERROR_BYTES_MAX: usize = 1024;
