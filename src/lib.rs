@@ -4,6 +4,7 @@
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod proto;
 
 pub mod tensor;
 
