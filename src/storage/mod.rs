@@ -1,6 +1,12 @@
 //! Where versions live. Engines and sources read through here and never through
 //! `std::fs`, so that object stores and sealed models are one more [`Storage`].
 
+mod disk;
+mod memory;
+
+pub use disk::{DiskStorage, LinkPolicy};
+pub use memory::{MemoryCalls, MemoryStorage};
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,11 +27,28 @@ pub enum EntryKind {
     File {
         /// Its length.
         bytes: u64,
-        /// When it was last written, where the storage knows.
+        /// When it last changed, where the storage knows. On disk this is the
+        /// later of the times of its content and of its inode: the first can be
+        /// set to anything (`cp -p`, `touch -d`, `rsync -t`), the second cannot,
+        /// so a copy in progress always looks fresh.
         modified: Option<SystemTime>,
     },
     /// A folder.
-    Folder,
+    Folder {
+        /// When its listing last changed, likewise, where the storage knows.
+        /// Equal times of two looks mean an equal listing, save for changes
+        /// within one tick of the storage's clock, and save for what a link in
+        /// it leads to. `None` for a folder reached through a link, because what
+        /// is behind a link can be exchanged without leaving a trace in any time.
+        modified: Option<SystemTime>,
+    },
+    /// There is something of this name, but it is neither file nor folder, or
+    /// cannot be reached: a broken link, a link that leads out of the root, a
+    /// socket. It is listed so that its reader can say why it does not count.
+    Unreachable {
+        /// Why, for a person to read.
+        why: String,
+    },
 }
 
 /// Why something could not be read.
@@ -37,6 +60,19 @@ pub enum StorageError {
     /// It lies outside the storage's root, where links may not lead.
     #[error("{0} leads out of the repository; links that do are followed only with --follow_symlinks")]
     Outside(String),
+    /// The text is no path below a root.
+    #[error("{0:?} is not a path: expected names with / between them, and none that is empty, . or ..")]
+    NotAPath(String),
+    /// It was being written while it was read.
+    #[error("{path} changed while it was read: it had {before} bytes, and {after} bytes were read")]
+    Changed {
+        /// The file.
+        path: String,
+        /// Its length before, in bytes.
+        before: u64,
+        /// How many bytes were read.
+        after: u64,
+    },
     /// It is larger than its reader allows.
     #[error("{path} has {bytes} bytes; at most {bytes_max} are read")]
     TooLarge {
@@ -66,6 +102,19 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// [`StorageError`] when it is absent, no folder, or cannot be read.
     fn list(&self, folder: &str) -> Result<Vec<Entry>, StorageError>;
 
+    /// What lies at this path, without listing or reading it. Cheaper than the
+    /// listing of its folder where the storage can do so.
+    ///
+    /// # Errors
+    /// [`StorageError`] when there is nothing, or it cannot be told.
+    fn stat(&self, path: &str) -> Result<EntryKind, StorageError> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        match self.list(folder)?.into_iter().find(|entry| entry.name == name) {
+            Some(entry) => Ok(entry.kind),
+            None => Err(StorageError::NotFound(self.display(path))),
+        }
+    }
+
     /// A whole file of at most `bytes_max` bytes.
     ///
     /// # Errors
@@ -76,7 +125,25 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     fn display(&self, path: &str) -> String;
 }
 
-/// One version's folder: all that an engine may read.
+/// The components of `path`: none for the root, `""`.
+///
+/// # Errors
+/// [`StorageError::NotAPath`] for whatever could lead elsewhere than down.
+fn components(path: &str) -> Result<impl Iterator<Item = &str>, StorageError> {
+    let all = || path.split('/').filter(move |_| !path.is_empty());
+    let leads_elsewhere = |name: &str| {
+        matches!(name, "" | "." | "..")
+            || name.contains('\0')
+            || (cfg!(windows) && name.contains(['\\', ':']))
+    };
+    if all().any(leads_elsewhere) {
+        return Err(StorageError::NotAPath(path.chars().take(256).collect()));
+    }
+    Ok(all())
+}
+
+/// One version's folder: all that an engine may read. Two are equal when they are
+/// the same folder of the same storage.
 #[derive(Debug, Clone)]
 pub struct ModelDir {
     storage: Arc<dyn Storage>,
@@ -112,11 +179,41 @@ impl ModelDir {
         self.storage.display(&self.path_of(name))
     }
 
+    /// Where it lies in its storage.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
     fn path_of(&self, name: &str) -> String {
         match (self.folder.as_str(), name) {
             (folder, "") => folder.to_owned(),
             ("", name) => name.to_owned(),
             (folder, name) => format!("{folder}/{name}"),
+        }
+    }
+}
+
+impl PartialEq for ModelDir {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.storage, &other.storage) && self.folder == other.folder
+    }
+}
+
+impl Eq for ModelDir {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_only_down() {
+        let parts = |path| components(path).map(|parts| parts.count());
+        assert_eq!(parts("").unwrap(), 0);
+        assert_eq!(parts("prices/1/model.pkl").unwrap(), 3);
+        assert_eq!(parts("prices/..data/1").unwrap(), 3);
+        for bad in ["/", "/etc", "..", "a/../b", "a//b", "a/", "./a", "a/.", "a/\0"] {
+            assert!(matches!(parts(bad), Err(StorageError::NotAPath(_))), "{bad:?}");
         }
     }
 }
