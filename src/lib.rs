@@ -13,3 +13,4 @@ pub mod storage;
 pub mod servable;
 
 pub mod execution;
+pub mod lifecycle;

@@ -26,6 +26,16 @@ const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry
 
 // --- lifecycle -----------------------------------------------------------------
 
+/// Versions of one model that stay listed as END. The reference keeps all for
+/// ever, so that its status answers grow with each new version; this is what an
+/// operator looks back on.
+pub const ENDED_VERSIONS_KEPT: usize = 16;
+/// One load's error message, in bytes. It is kept per version and sent in status
+/// answers, and a model file may have written part of it.
+pub const LOAD_ERROR_BYTES_MAX: usize = 4 << 10;
+/// Versions that the message of a failed look-up lists: the newest tell why.
+pub const MISS_VERSIONS_LISTED_MAX: usize = 4;
+
 // --- execution and doors -------------------------------------------------------
 /// Elements of the zeros that a servable is measured with at load.
 pub const WARM_UP_ELEMENTS_MAX: usize = 1 << 20;
