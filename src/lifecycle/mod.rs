@@ -12,10 +12,11 @@ mod loader;
 mod manager;
 mod monitor;
 mod state;
+mod streams;
 mod transition;
 
 pub use catalog::{Catalog, Handle, Miss, Publisher, Reader, Retired};
 pub use loader::{Aspired, AspiredVersion, LoadError, Loader};
-pub use manager::{Manager, ManagerHandle, Options};
+pub use manager::{Manager, ManagerHandle, Options, Started};
 pub use monitor::{StateMonitor, VersionStatus};
 pub use state::{IllegalStep, State, Step};
