@@ -47,6 +47,25 @@ impl<T: Pod> Buffer<T> {
             Storage::Shared(bytes) => bytemuck::cast_slice(&bytes).to_vec(),
         }
     }
+
+    /// The elements as little-endian bytes, without copying them.
+    #[must_use]
+    pub fn into_le_bytes(self) -> Bytes
+    where
+        T: Send,
+    {
+        struct Owner<T>(Vec<T>);
+        impl<T: Pod> AsRef<[u8]> for Owner<T> {
+            fn as_ref(&self) -> &[u8] {
+                bytemuck::cast_slice(&self.0)
+            }
+        }
+        match self.0 {
+            Storage::Owned(values) if values.is_empty() => Bytes::new(),
+            Storage::Owned(values) => Bytes::from_owner(Owner(values)),
+            Storage::Shared(bytes) => bytes,
+        }
+    }
 }
 
 impl<T: Pod> Deref for Buffer<T> {
@@ -98,6 +117,19 @@ mod tests {
             let shared = std::ptr::eq(buffer.as_ptr().cast::<u8>(), slice.as_ptr());
             assert_eq!(shared, offset == start, "offset {offset}");
         }
+    }
+
+    #[test]
+    fn bytes_go_out_without_a_copy() {
+        let values = vec![1.5f64, -2.0, f64::NAN];
+        let (start, raw) = (values.as_ptr().cast::<u8>(), bytemuck::cast_slice::<f64, u8>(&values).to_vec());
+        let bytes = Buffer::from(values).into_le_bytes();
+        assert_eq!(bytes, raw);
+        assert!(std::ptr::eq(bytes.as_ptr(), start));
+        // What came from a message goes out as the same slice of it.
+        let again = Buffer::<f64>::from_le_bytes(bytes.clone()).unwrap().into_le_bytes();
+        assert!(std::ptr::eq(again.as_ptr(), start));
+        assert!(Buffer::<f64>::from(vec![]).into_le_bytes().is_empty());
     }
 
     #[test]
