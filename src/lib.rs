@@ -14,3 +14,4 @@ pub mod servable;
 
 pub mod execution;
 pub mod lifecycle;
+pub mod frontends;

@@ -1,0 +1,3 @@
+//! The doors: wire to values and back, and nothing else.
+
+pub mod tfs;
