@@ -106,8 +106,7 @@ fn refusals_name_what_was_expected() {
     }
 }
 
-/// The claims are refused by arithmetic alone: to allocate for one of them would
-/// end the test.
+/// Refused by arithmetic alone: memory for the larger claims could not be had.
 #[test]
 fn a_small_message_cannot_claim_the_machine() {
     let claim = floats(&[1_000_000, 1_000_000], &[1.0]);
@@ -120,7 +119,7 @@ fn a_small_message_cannot_claim_the_machine() {
     };
     assert!(matches!(decode(received(&strings)), Err(TensorProtoError::Strings(_))));
 
-    // 2^40 lengths claimed by three bytes of content.
+    // More lengths than bytes, a length that never ends, and one that overflows a sum.
     let lengths = with_content(DType::String, &[1 << 22], vec![0; 3]);
     assert!(matches!(decode(received(&lengths)), Err(TensorProtoError::StringContent { .. })));
     let endless = with_content(DType::String, &[1], vec![0xff; 9]);
