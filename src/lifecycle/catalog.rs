@@ -264,27 +264,32 @@ impl<S> Reader<S> {
         let Some(absent) = absent else { return Miss::UnknownModel };
         self.catalog.monitor.with_versions(&query.name, |versions| {
             let Some(versions) = versions else { return Miss::UnknownModel };
-            let specific = |number: i64, prefix: String| {
-                let status = Version::new(number).and_then(|version| versions.get(&version));
-                match status {
-                    Some(status) if status.is_coming() => Miss::NotReady {
-                        version: Some(status.version),
-                        why: format!("{prefix}version {}", status.explained()),
-                    },
-                    _ => Miss::UnknownVersion(number),
-                }
+            let coming = |number: i64| {
+                let status = versions.get(&Version::new(number)?)?;
+                status.is_coming().then_some(status)
             };
             match absent {
                 Absent::Label => Miss::UnknownLabel,
-                Absent::Version(number) => specific(number, String::new()),
-                Absent::LabelTarget(version) => {
-                    let VersionChoice::Label(label) = &query.choice else { return Miss::UnknownLabel };
-                    specific(version.get(), format!("label {label:?} points at "))
-                }
+                Absent::Version(number) => match coming(number) {
+                    Some(status) => {
+                        let why = format!("version {} is {}", status.version, status.explained());
+                        Miss::NotReady { version: Some(status.version), why }
+                    }
+                    None => Miss::UnknownVersion(number),
+                },
+                Absent::LabelTarget(version) => match coming(version.get()) {
+                    Some(status) => {
+                        let why =
+                            format!("the label points at version {version}, which is {}", status.explained());
+                        Miss::NotReady { version: Some(version), why }
+                    }
+                    None => Miss::UnknownVersion(version.get()),
+                },
                 Absent::Latest => {
                     let newest = versions.values().rev().take(limits::MISS_VERSIONS_LISTED_MAX);
-                    let listed: Vec<_> =
-                        newest.map(|status| format!("version {}", status.explained())).collect();
+                    let listed: Vec<_> = newest
+                        .map(|status| format!("version {} is {}", status.version, status.explained()))
+                        .collect();
                     let why = if listed.is_empty() { "it has no version".into() } else { listed.join("; ") };
                     Miss::NotReady { version: None, why }
                 }
@@ -299,11 +304,11 @@ impl VersionStatus {
         matches!(self.state, State::Start | State::Loading | State::Available | State::Failed)
     }
 
-    /// `3 is LOADING`, `3 is END: no such file`.
+    /// `LOADING`, `END: no such file`.
     fn explained(&self) -> String {
         match &self.error {
-            Some(error) => format!("{} is {}: {error}", self.version, self.state),
-            None => format!("{} is {}", self.version, self.state),
+            Some(error) => format!("{}: {error}", self.state),
+            None => self.state.to_string(),
         }
     }
 }
@@ -431,3 +436,6 @@ impl<S> fmt::Debug for Handle<S> {
         f.debug_tuple("Handle").field(self.id()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

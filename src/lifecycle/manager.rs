@@ -297,3 +297,6 @@ impl<L: Loader> fmt::Debug for Manager<L> {
         f.debug_struct("Manager").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,4 +19,4 @@ pub use catalog::{Catalog, Handle, Miss, Publisher, Reader, Retired};
 pub use loader::{Aspired, AspiredVersion, LoadError, Loader};
 pub use manager::{Manager, ManagerHandle, Options, Started};
 pub use monitor::{StateMonitor, VersionStatus};
-pub use state::{IllegalStep, State, Step};
+pub use state::State;

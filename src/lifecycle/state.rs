@@ -29,7 +29,7 @@ pub enum State {
 
 /// What happens to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// A load thread took it.
     LoadStarted,
     /// Its loader made a servable, which is wanted.
@@ -51,11 +51,11 @@ pub enum Step {
 /// A step that a state does not allow: a fault of the manager's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a version in state {from:?} cannot take the step {step:?}")]
-pub struct IllegalStep {
+pub(super) struct IllegalStep {
     /// Where the version stood.
-    pub from: State,
+    pub(super) from: State,
     /// What was to happen.
-    pub step: Step,
+    pub(super) step: Step,
 }
 
 impl State {
@@ -63,7 +63,7 @@ impl State {
     ///
     /// # Errors
     /// [`IllegalStep`] for anything that is not in the drawing above.
-    pub fn after(self, step: Step) -> Result<Self, IllegalStep> {
+    pub(super) fn after(self, step: Step) -> Result<Self, IllegalStep> {
         match (self, step) {
             (Self::Start | Self::Failed, Step::LoadStarted) => Ok(Self::Loading),
             (Self::Loading, Step::LoadDone) => Ok(Self::Available),
