@@ -86,6 +86,9 @@ pub struct Version(i64);
 pub struct NotAVersion(String);
 
 impl Version {
+    /// The lowest.
+    pub const MIN: Self = Self(0);
+
     /// A version by number; `None` for a negative one.
     #[must_use]
     pub const fn new(number: i64) -> Option<Self> {

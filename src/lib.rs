@@ -15,3 +15,4 @@ pub mod servable;
 pub mod execution;
 pub mod lifecycle;
 pub mod frontends;
+pub mod repository;

@@ -1,5 +1,7 @@
 //! Every bound, with its unit and its reason. Nothing else in the house holds one.
 
+use std::time::Duration;
+
 /// A model's name is a folder's name, and file systems stop at 255 bytes.
 pub const MODEL_NAME_BYTES_MAX: usize = 255;
 
@@ -23,6 +25,27 @@ const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry
 // --- estimators ----------------------------------------------------------------
 
 // --- repository and storage ----------------------------------------------------
+
+/// One `model.toml`, in bytes: a page of settings is some hundred bytes.
+pub const MODEL_TOML_BYTES_MAX: u64 = 64 << 10;
+/// Files and folders below one version's folder. Each is looked at before the
+/// version counts as finished; the largest published models have some thousand.
+pub const VERSION_TREE_ENTRIES_MAX: usize = 1 << 16;
+/// Folders within folders below one version's folder. Bounds links that lead
+/// back to a folder above.
+pub const VERSION_TREE_DEPTH_MAX: usize = 16;
+/// A folder whose time is younger than this when it is listed, or whose time has
+/// no fraction of a second, may change again without a new time: the coarsest
+/// clock among file systems in use, FAT's, ticks every 2 seconds.
+pub const FILE_TIME_TICK_MAX: Duration = Duration::from_secs(2);
+/// After this long a model's folder is listed again though its time says that
+/// nothing changed: what a time cannot show is found after half a minute.
+pub const LISTING_AGE_MAX: Duration = Duration::from_secs(30);
+/// Between the end of one look at a repository and the beginning of the next:
+/// under a storm of events, twenty looks a second are enough.
+pub const LOOK_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Names that one message about a folder lists before it says "and more".
+pub const NAMES_IN_MESSAGE_MAX: usize = 5;
 
 // --- lifecycle -----------------------------------------------------------------
 

@@ -14,7 +14,8 @@ const FIRST_TIME: Duration = Duration::from_secs(946_684_800);
 
 /// A tree of files in memory. Folders come with the files in them; everything is
 /// stamped with the storage's own clock, which stands still until it is
-/// [set](Self::set_time).
+/// [set](Self::set_time). Meanwhile it advances by a nanosecond for each change
+/// of a folder, so that no change of a listing goes without a trace.
 #[derive(Debug)]
 pub struct MemoryStorage {
     tree: Mutex<Tree>,
@@ -36,6 +37,8 @@ struct Tree {
     /// By path. Every node's folders are here too; `""` is the root.
     nodes: BTreeMap<String, Node>,
     time: SystemTime,
+    /// Nanoseconds past `time` for the next change of a folder.
+    folder_changes: u64,
     failing: Vec<(String, io::ErrorKind)>,
     calls: MemoryCalls,
 }
@@ -59,13 +62,16 @@ impl MemoryStorage {
     pub fn new() -> Self {
         let time = SystemTime::UNIX_EPOCH + FIRST_TIME;
         let root = (String::new(), Node { content: None, modified: time });
-        let tree = Tree { nodes: [root].into(), time, failing: Vec::new(), calls: MemoryCalls::default() };
+        let nodes = [root].into();
+        let tree =
+            Tree { nodes, time, folder_changes: 1, failing: Vec::new(), calls: MemoryCalls::default() };
         Self { tree: Mutex::new(tree) }
     }
 
     /// Sets the clock that stamps what is written from now on.
     pub fn set_time(&self, time: SystemTime) {
-        self.tree().time = time;
+        let mut tree = self.tree();
+        (tree.time, tree.folder_changes) = (time, 0);
     }
 
     /// Writes a whole file and makes the folders above it.
@@ -131,7 +137,7 @@ impl MemoryStorage {
         tree.touch_folder_above(to);
     }
 
-    /// Gives a file or folder the time of the clock.
+    /// Gives a file or folder exactly the time that was set.
     pub fn touch(&self, path: &str) {
         let mut tree = self.tree();
         let time = tree.time;
@@ -185,9 +191,10 @@ impl Tree {
 
     fn touch_folder_above(&mut self, path: &str) {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let time = self.time;
+        let time = self.time + Duration::from_nanos(self.folder_changes);
         if let Some(node) = self.nodes.get_mut(folder) {
             node.modified = time;
+            self.folder_changes += 1;
         }
     }
 
@@ -306,8 +313,12 @@ mod tests {
         storage.rename("m/.tmp", "m/1");
         assert_eq!(modified("m/1/f"), first);
         assert_eq!(modified("m/1"), first + Duration::from_secs(1));
-        assert_eq!(modified("m"), first + Duration::from_secs(1));
-        assert_eq!(modified(""), first);
+        // The folders that it left and entered, which are one here.
+        assert_eq!(modified("m"), first + Duration::from_secs(1) + Duration::from_nanos(1));
+        let before = modified("");
+        assert!(before < first + Duration::from_secs(1));
+        storage.write("n", "");
+        assert!(modified("") > before);
         storage.set_time(first + Duration::from_secs(2));
         storage.append("m/1/f", b"x");
         assert_eq!(modified("m/1"), first + Duration::from_secs(1));

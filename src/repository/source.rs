@@ -1,0 +1,312 @@
+//! Sources: each look at one states the whole list of what should be served.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::model::{Model, earlier, some_of};
+use super::{ModelSettings, Now};
+use crate::ids::{ModelName, ServableId, Version};
+use crate::storage::{EntryKind, ModelDir, Storage, StorageError};
+
+/// A version that should be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AspiredVersion {
+    /// Its number.
+    pub version: Version,
+    /// Stands for its files when they were last found finished. It stays as it
+    /// is while the version is served; see [`Source::look_closely_at`].
+    pub fingerprint: u64,
+    /// Its files.
+    pub dir: ModelDir,
+}
+
+/// What should be served of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AspiredModel {
+    /// The versions, lowest first. Empty for a model of which there has been no
+    /// finished version yet, or whose policy names none.
+    pub versions: Vec<AspiredVersion>,
+    /// Names for versions, which need not be among [`versions`](Self::versions).
+    pub labels: BTreeMap<String, Version>,
+    /// What kind of files it is said to have, unchecked.
+    pub platform: Option<String>,
+}
+
+/// Something that a person should put right, and that stopped nothing else.
+/// It is stated at each look for as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trouble {
+    /// Whose trouble it is, where it is one model's.
+    pub model: Option<ModelName>,
+    /// What is wrong, where, and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.model {
+            Some(model) => write!(f, "model {model}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// All that should be served, as of one look.
+#[derive(Debug, Clone, Default)]
+pub struct Rescan {
+    /// By name. A model that is not in it should not be served any more. The
+    /// `Arc`s are the ones of the last look where nothing has changed.
+    pub models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+    /// What is wrong at present.
+    pub troubles: Vec<Trouble>,
+    /// When something that is being written could be finished.
+    pub look_again_in: Option<Duration>,
+}
+
+/// Why a look states nothing. What the last one stated stands.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The folder of all models.
+    #[error("cannot look for models: {0}; what is served stays")]
+    Repository(#[source] StorageError),
+    /// The folder of one model.
+    #[error("cannot look for versions of {model}: {error}; what is served stays")]
+    BasePath {
+        /// The model.
+        model: ModelName,
+        /// Why not.
+        #[source]
+        error: StorageError,
+    },
+}
+
+/// Where models come from.
+pub trait Source: Send + fmt::Debug + 'static {
+    /// Looks at everything and states everything that should be served. Blocks
+    /// for as long as the storage does.
+    ///
+    /// # Errors
+    /// [`SourceError`] when nothing could be looked at. That is no empty list:
+    /// the last one stands.
+    fn rescan(&mut self, now: Now) -> Result<Rescan, SourceError>;
+
+    /// From now on looks at the files of these versions each time, and of no
+    /// others that are finished. When they have changed and come to rest again,
+    /// the version has a new [`AspiredVersion::fingerprint`]. Meant for versions
+    /// whose load has failed.
+    fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>);
+}
+
+/// One model, whose versions lie in the root of a storage: `--model_base_path`,
+/// or a model of `--model_config_file`.
+#[derive(Debug)]
+pub struct ModelSource {
+    name: ModelName,
+    model: Model,
+    models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+}
+
+impl ModelSource {
+    /// The model `name`. `given` goes before what a `model.toml` in the root
+    /// says; a version is finished when unchanged for `settle`.
+    #[must_use]
+    pub fn new(name: ModelName, storage: Arc<dyn Storage>, given: ModelSettings, settle: Duration) -> Self {
+        let model = Model::new(name.clone(), storage, String::new(), given, settle);
+        Self { name, model, models: Arc::default() }
+    }
+}
+
+impl Source for ModelSource {
+    fn rescan(&mut self, now: Now) -> Result<Rescan, SourceError> {
+        let look_again_in = self
+            .model
+            .rescan(None, now)
+            .map_err(|error| SourceError::BasePath { model: self.name.clone(), error })?;
+        let stated = self.model.stated();
+        if self.models.get(&self.name).is_none_or(|before| !Arc::ptr_eq(before, stated)) {
+            self.models = Arc::new([(self.name.clone(), Arc::clone(stated))].into());
+        }
+        let troubles = troubles_of(&self.name, &self.model).collect();
+        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
+    }
+
+    fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
+        self.model.look_closely_at(versions_of(&self.name, versions));
+    }
+}
+
+/// Every child folder of a storage's root is a model, named after it:
+/// `--model_repository`.
+#[derive(Debug)]
+pub struct RepositorySource {
+    storage: Arc<dyn Storage>,
+    settle: Duration,
+    known: BTreeMap<ModelName, Model>,
+    closely: BTreeSet<ServableId>,
+    models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+}
+
+impl RepositorySource {
+    /// The models in the root of `storage`; a version is finished when unchanged
+    /// for `settle`.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>, settle: Duration) -> Self {
+        Self { storage, settle, known: BTreeMap::new(), closely: BTreeSet::new(), models: Arc::default() }
+    }
+}
+
+/// What `mkfs` puts into the root of an ext file system, readable to root only.
+const LOST_AND_FOUND: &str = "lost+found";
+
+impl Source for RepositorySource {
+    fn rescan(&mut self, now: Now) -> Result<Rescan, SourceError> {
+        let mut entries = self.storage.list("").map_err(SourceError::Repository)?;
+        entries.retain(|entry| !entry.name.starts_with('.') && entry.name != LOST_AND_FOUND);
+        let mut troubles = Vec::new();
+        let mut report = |message| troubles.push(Trouble { model: None, message });
+
+        let mut present = Vec::with_capacity(entries.len());
+        let mut misnamed = Vec::new();
+        for entry in &entries {
+            let modified = match &entry.kind {
+                EntryKind::File { .. } => continue,
+                EntryKind::Folder { modified } => Some(*modified),
+                EntryKind::Unreachable { why } => {
+                    report(format!("{} cannot be reached: {why}", entry.name));
+                    // A model behind a link stays when the link breaks.
+                    if !self.known.contains_key(entry.name.as_str()) {
+                        continue;
+                    }
+                    None
+                }
+            };
+            let name = match self.known.get_key_value(entry.name.as_str()) {
+                Some((name, _)) => name.clone(),
+                None => match ModelName::new(&entry.name) {
+                    Ok(name) => name,
+                    Err(why) => {
+                        misnamed.push(why);
+                        continue;
+                    }
+                },
+            };
+            present.push((name, modified));
+        }
+        if !misnamed.is_empty() {
+            report(format!("left out of {}: {}", self.storage.display(""), some_of(&misnamed)));
+        }
+        if present.is_empty() {
+            // An unmounted volume leaves an empty folder behind.
+            let so = if self.known.is_empty() { "" } else { "; what was served stays" };
+            let expected = "expected a folder per model, with a folder per version in it, such as prices/1";
+            report(format!("no model is found in {}: {expected}{so}", self.storage.display("")));
+            return Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in: None });
+        }
+
+        let mut look_again_in = None;
+        let mut is_changed = present.len() != self.models.len();
+        let mut former = std::mem::take(&mut self.known);
+        for (name, modified) in present {
+            let mut model = former.remove(&name).unwrap_or_else(|| {
+                let (storage, folder) = (Arc::clone(&self.storage), name.as_str().to_owned());
+                let mut model =
+                    Model::new(name.clone(), storage, folder, ModelSettings::default(), self.settle);
+                model.look_closely_at(versions_of(&name, &self.closely));
+                model
+            });
+            if let Some(modified) = modified {
+                match model.rescan(modified, now) {
+                    Ok(again) => look_again_in = earlier(look_again_in, again),
+                    Err(why) => {
+                        let error = SourceError::BasePath { model: name.clone(), error: why };
+                        troubles.push(Trouble { model: Some(name.clone()), message: error.to_string() });
+                    }
+                }
+                troubles.extend(troubles_of(&name, &model));
+            }
+            is_changed |= self.models.get(&name).is_none_or(|before| !Arc::ptr_eq(before, model.stated()));
+            self.known.insert(name, model);
+        }
+        if is_changed {
+            let stated = self.known.iter().map(|(name, model)| (name.clone(), Arc::clone(model.stated())));
+            self.models = Arc::new(stated.collect());
+        }
+        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
+    }
+
+    fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
+        self.closely.clone_from(versions);
+        for (name, model) in &mut self.known {
+            model.look_closely_at(versions_of(name, versions));
+        }
+    }
+}
+
+/// Several sources as one, of which none stops another: an error of one is
+/// stated as a trouble, and what it stated last stands.
+#[derive(Debug)]
+pub struct SourceList {
+    sources: Vec<(Box<dyn Source>, Arc<BTreeMap<ModelName, Arc<AspiredModel>>>)>,
+    models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+}
+
+impl SourceList {
+    /// These sources. Where two state a model of one name, the first counts.
+    #[must_use]
+    pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
+        let sources = sources.into_iter().map(|source| (source, Arc::default())).collect();
+        Self { sources, models: Arc::default() }
+    }
+}
+
+impl Source for SourceList {
+    fn rescan(&mut self, now: Now) -> Result<Rescan, SourceError> {
+        let (mut troubles, mut look_again_in, mut is_changed) = (Vec::new(), None, false);
+        for (source, last) in &mut self.sources {
+            match source.rescan(now) {
+                Ok(rescan) => {
+                    is_changed |= !Arc::ptr_eq(last, &rescan.models);
+                    *last = rescan.models;
+                    troubles.extend(rescan.troubles);
+                    look_again_in = earlier(look_again_in, rescan.look_again_in);
+                }
+                Err(error) => {
+                    let model = match &error {
+                        SourceError::BasePath { model, .. } => Some(model.clone()),
+                        SourceError::Repository(_) => None,
+                    };
+                    troubles.push(Trouble { model, message: error.to_string() });
+                }
+            }
+        }
+        if is_changed {
+            let mut models = BTreeMap::new();
+            for (name, model) in self.sources.iter().flat_map(|(_, stated)| &**stated) {
+                models.entry(name.clone()).or_insert_with(|| Arc::clone(model));
+            }
+            self.models = Arc::new(models);
+        }
+        if self.models.len() != self.sources.iter().map(|(_, stated)| stated.len()).sum::<usize>() {
+            let message = "two sources state a model of one name; the first of them counts".into();
+            troubles.push(Trouble { model: None, message });
+        }
+        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
+    }
+
+    fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
+        for (source, _) in &mut self.sources {
+            source.look_closely_at(versions);
+        }
+    }
+}
+
+fn troubles_of<'a>(name: &'a ModelName, model: &'a Model) -> impl Iterator<Item = Trouble> + 'a {
+    model.troubles().iter().map(|message| Trouble { model: Some(name.clone()), message: message.clone() })
+}
+
+fn versions_of(name: &ModelName, all: &BTreeSet<ServableId>) -> BTreeSet<Version> {
+    let first = ServableId { name: name.clone(), version: Version::MIN };
+    all.range(first..).take_while(|id| id.name == *name).map(|id| id.version).collect()
+}
