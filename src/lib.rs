@@ -8,6 +8,7 @@ pub mod proto;
 
 pub mod tensor;
 
+pub mod formats;
 pub mod storage;
 
 pub mod servable;

@@ -22,6 +22,44 @@ const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry
 
 // --- pickle and its containers -------------------------------------------------
 
+/// A compressed pickle, once expanded, in bytes. Decompressors stop here.
+pub const PICKLE_EXPANDED_BYTES_MAX: usize = 4 << 30;
+/// Expanded bytes for one byte of a compressed file. Models of trees reach 20,
+/// coefficients that are mostly 0 reach 100; deflated zeros 1 030, bzip2's 10^6.
+pub const PICKLE_EXPANSION_MAX: usize = 200;
+/// Expanded bytes that any compressed file may have, however small it is.
+pub const PICKLE_EXPANSION_BYTES_FLOOR: usize = 16 << 20;
+/// The dictionary of an lzma or xz file, in KiB: what level 9 writes.
+pub const PICKLE_LZMA_MEMORY_KIB_MAX: u32 = 80 << 10;
+
+/// Values of one pickle. A forest of 10 000 deep trees has 11 million.
+pub const PICKLE_NODES_MAX: usize = 64 << 20;
+/// Items of all tuples of one pickle.
+pub const PICKLE_TUPLE_ITEMS_MAX: usize = 256 << 20;
+/// Bytes that the values of one pickle take, the file's own bytes not counted.
+pub const PICKLE_HELD_BYTES_MAX: usize = 4 << 30;
+/// The same for one byte of the file. The dearest instruction, one byte that makes
+/// an empty list, takes 40; estimators take 2 to 8.
+pub const PICKLE_HELD_PER_BYTE_MAX: usize = 64;
+/// The same for any file, however small.
+pub const PICKLE_HELD_BYTES_FLOOR: usize = 64 << 10;
+/// Values that wait on the machine's stack: a tuple lies there whole before it is made.
+pub const PICKLE_STACK_MAX: usize = 16 << 20;
+/// One string, in bytes of UTF-8.
+pub const PICKLE_STRING_BYTES_MAX: usize = 64 << 20;
+/// One line of a protocol-0 pickle (a number, a name, a string), in bytes.
+pub const PICKLE_LINE_BYTES_MAX: usize = 1 << 20;
+/// One integer, in bytes. The state of a random generator has 16.
+pub const PICKLE_INT_BYTES_MAX: usize = 1 << 10;
+/// Dimensions of one numpy array: `NPY_MAXDIMS` of numpy 2.
+pub const PICKLE_ARRAY_RANK_MAX: usize = 64;
+/// Product of the other dimensions of an array that has no elements.
+pub const PICKLE_EMPTY_ARRAY_DIMS_MAX: usize = 1 << 24;
+/// Bytes of one element of a numpy array: long strings and records.
+pub const PICKLE_ITEM_BYTES_MAX: usize = 1 << 20;
+/// Fields of one structured dtype. Trees have 8 and 14.
+pub const PICKLE_DTYPE_FIELDS_MAX: usize = 256;
+
 // --- estimators ----------------------------------------------------------------
 
 // --- repository and storage ----------------------------------------------------

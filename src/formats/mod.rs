@@ -1,0 +1,3 @@
+//! File formats: bytes in, plain structs out. Every byte is taken for hostile.
+
+pub mod pickle;
