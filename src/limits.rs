@@ -47,8 +47,6 @@ pub const PICKLE_HELD_BYTES_FLOOR: usize = 64 << 10;
 pub const PICKLE_STACK_MAX: usize = 16 << 20;
 /// One string, in bytes of UTF-8.
 pub const PICKLE_STRING_BYTES_MAX: usize = 64 << 20;
-/// One line of a protocol-0 pickle (a number, a name, a string), in bytes.
-pub const PICKLE_LINE_BYTES_MAX: usize = 1 << 20;
 /// One integer, in bytes. The state of a random generator has 16.
 pub const PICKLE_INT_BYTES_MAX: usize = 1 << 10;
 /// Dimensions of one numpy array: `NPY_MAXDIMS` of numpy 2.

@@ -14,7 +14,7 @@ use super::value::NodeId;
 use crate::limits;
 
 /// One value. Sixteen bytes; what does not fit lies in one of the arena's tables.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Node {
     None,
     Bool(bool),
@@ -82,7 +82,8 @@ pub(super) struct Arena {
     arrays: Vec<Array>,
     dtypes: Vec<NumpyDType>,
     blobs: Vec<Bytes>,
-    texts: Vec<Box<str>>,
+    /// Each is UTF-8.
+    texts: Vec<Bytes>,
     held: usize,
     held_max: usize,
 }
@@ -159,8 +160,8 @@ impl Arena {
         if text.len() > limits::PICKLE_STRING_BYTES_MAX {
             return Err(too_long(text.len()));
         }
-        self.charge(size_of::<Box<str>>() + text.len())?;
-        self.texts.push(text.into_boxed_str());
+        self.charge(size_of::<Bytes>() + text.len())?;
+        self.texts.push(Bytes::from(text));
         let text = last(self.texts.len());
         self.add(Node::MadeStr { text })
     }
@@ -254,6 +255,11 @@ impl Arena {
         &self.blobs[blob as usize]
     }
 
+    /// The text of a [`Node::MadeStr`].
+    pub(super) fn made_text(&self, text: u32) -> &Bytes {
+        &self.texts[text as usize]
+    }
+
     /// The bytes of a string.
     pub(super) fn text_bytes(&self, id: NodeId) -> Option<&[u8]> {
         match *self.node(id) {
@@ -261,7 +267,7 @@ impl Arena {
                 let start = usize::try_from(start).ok()?;
                 self.source.get(start..start.checked_add(len as usize)?)
             }
-            Node::MadeStr { text } => Some(self.texts[text as usize].as_bytes()),
+            Node::MadeStr { text } => Some(self.made_text(text)),
             _ => None,
         }
     }

@@ -23,10 +23,23 @@ pub struct Array {
 
 #[derive(Clone)]
 enum Elements {
-    /// Checked when made: `start + (len - 1) * step + itemsize <= data.len()`.
-    Raw { data: Bytes, start: usize, step: usize, fortran: bool },
+    /// One element after the other, `step` bytes apart, in C order unless there are
+    /// strides, which then give the bytes from one index of an axis to the next.
+    /// Checked when made: the last element ends within `data`.
+    Raw { data: Bytes, start: usize, step: usize, strides: Option<SmallVec<[usize; 3]>> },
     /// A list of the document's, in C order, as long as the array: checked when reading ends.
     Objects { list: u32 },
+}
+
+/// The order in which the elements of an array lie in the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Layout<'a> {
+    /// The last index runs fastest.
+    C,
+    /// The first index runs fastest.
+    Fortran,
+    /// In C order of the shape given; then the axes are put in this order.
+    Transposed(&'a [usize]),
 }
 
 /// A conversion that the elements do not allow.
@@ -62,7 +75,7 @@ impl Array {
     pub(super) fn from_raw(
         dtype: NumpyDType,
         shape: &[usize],
-        fortran: bool,
+        layout: Layout<'_>,
         data: Bytes,
     ) -> Result<Self, String> {
         let (len, bytes) = Self::extent(&dtype, shape)?;
@@ -75,8 +88,24 @@ impl Array {
             ));
         }
         let step = dtype.itemsize;
-        let elements = Elements::Raw { data, start: 0, step, fortran: fortran && shape.len() > 1 };
-        Ok(Self { dtype, shape: SmallVec::from_slice(shape), len, elements })
+        let mut shape = SmallVec::from_slice(shape);
+        let strides = match layout {
+            Layout::Fortran if shape.len() > 1 && len > 0 => Some(strides(shape.iter(), step)),
+            Layout::C | Layout::Fortran => None,
+            Layout::Transposed(axes) => {
+                let mut seen: SmallVec<[bool; 3]> = SmallVec::from_elem(false, shape.len());
+                let fresh =
+                    |&axis: &usize| seen.get_mut(axis).is_some_and(|seen| !std::mem::replace(seen, true));
+                if axes.len() != shape.len() || !axes.iter().all(fresh) {
+                    return Err(format!("axes {} for shape {}", Shape(axes), Shape(&shape)));
+                }
+                let mut plain = strides(shape.iter().rev(), step);
+                plain.reverse();
+                shape = axes.iter().map(|&axis| shape[axis]).collect();
+                (len > 0).then(|| axes.iter().map(|&axis| plain[axis]).collect())
+            }
+        };
+        Ok(Self { dtype, shape, len, elements: Elements::Raw { data, start: 0, step, strides } })
     }
 
     /// The elements are those of one of the document's lists.
@@ -99,7 +128,8 @@ impl Array {
             }
             return Ok((0, 0));
         }
-        if dtype.itemsize == 0 {
+        // numpy has no such arrays either, but `numpy.str_("")` is a scalar of dtype `<U0`.
+        if dtype.itemsize == 0 && product > 1 {
             return Err(format!("shape {} of elements of 0 bytes", Shape(shape)));
         }
         match product.checked_mul(dtype.itemsize) {
@@ -275,7 +305,7 @@ impl Array {
         let DTypeField { dtype, offset, .. } = self.dtype.field(name)?;
         match &self.elements {
             // The offset and the field's size were held against the record's when the dtype was made.
-            Elements::Raw { data, start, step, fortran } => Some(Self {
+            Elements::Raw { data, start, step, strides } => Some(Self {
                 dtype: dtype.clone(),
                 shape: self.shape.clone(),
                 len: self.len,
@@ -283,7 +313,7 @@ impl Array {
                     data: data.clone(),
                     start: start + offset,
                     step: *step,
-                    fortran: *fortran,
+                    strides: strides.clone(),
                 },
             }),
             Elements::Objects { .. } => None,
@@ -306,7 +336,7 @@ impl Array {
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.elements {
-            Elements::Raw { data, start, step, fortran: false } if *step == self.dtype.itemsize => {
+            Elements::Raw { data, start, step, strides: None } if *step == self.dtype.itemsize => {
                 data.get(*start..start + self.len * step)
             }
             _ => None,
@@ -321,22 +351,15 @@ impl Array {
 
     /// The bytes of every element, in C order.
     fn each(&self, mut visit: impl FnMut(&[u8])) {
-        let Elements::Raw { data, start, step, fortran } = &self.elements else { return };
+        let Elements::Raw { data, start, step, strides } = &self.elements else { return };
         let size = self.dtype.itemsize;
-        if !fortran {
+        let Some(strides) = strides else {
             for i in 0..self.len {
                 let at = start + i * step;
                 visit(&data[at..at + size]);
             }
             return;
-        }
-        // The first index runs fastest in the file, the last one here.
-        let mut strides: SmallVec<[usize; 3]> = SmallVec::new();
-        let mut stride = *step;
-        for &dim in &self.shape {
-            strides.push(stride);
-            stride *= dim;
-        }
+        };
         let mut index: SmallVec<[usize; 3]> = SmallVec::from_elem(0, self.shape.len());
         let mut at = *start;
         for _ in 0..self.len {
@@ -373,6 +396,18 @@ impl fmt::Debug for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Bytes from one index to the next for each axis, the fastest axis first. Where
+/// there are elements, the products stay below the data's length.
+fn strides<'a>(shape: impl Iterator<Item = &'a usize>, step: usize) -> SmallVec<[usize; 3]> {
+    let mut stride = step;
+    let next = |dim: &usize| {
+        let this = stride;
+        stride = stride.saturating_mul(*dim);
+        this
+    };
+    shape.map(next).collect()
 }
 
 fn decode(dtype: &NumpyDType, element: &[u8]) -> Result<String, String> {

@@ -157,7 +157,7 @@ impl fmt::Display for NumpyDType {
                 | DTypeKind::Unicode
                 | DTypeKind::DateTime,
                 order,
-            ) if self.itemsize > 1 => match order {
+            ) if self.itemsize != 1 => match order {
                 ByteOrder::Little => '<',
                 ByteOrder::Big => '>',
             },

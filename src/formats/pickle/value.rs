@@ -102,6 +102,12 @@ impl Document {
         self.at(self.root)
     }
 
+    /// Bytes that the values take in memory, the file's own bytes not counted.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.arena.held()
+    }
+
     pub(super) fn at(&self, id: NodeId) -> Ref<'_> {
         Ref { document: self, id }
     }

@@ -1,0 +1,128 @@
+//! Every committed pickle reads as the Python that wrote it said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Array, DTypeKind, Document, Ref, View, load};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickle")
+}
+
+/// The pickles of the golden folder, with what they must read as.
+fn goldens() -> Vec<(String, Vec<u8>, Value)> {
+    let mut all = Vec::new();
+    for index in ["golden.json", "golden-np122.json", "golden-py27.json"] {
+        let text = fs::read_to_string(folder().join(index)).unwrap();
+        let index: Value = serde_json::from_str(&text).unwrap();
+        for (name, number) in index["files"].as_object().unwrap() {
+            let number = usize::try_from(number.as_u64().unwrap()).unwrap();
+            let bytes = fs::read(folder().join(name)).unwrap();
+            all.push((name.clone(), bytes, index["expectations"][number].clone()));
+        }
+    }
+    assert!(all.len() >= 24, "{} goldens", all.len());
+    all
+}
+
+/// A value in the language of `make.py`.
+fn encode(value: Ref<'_>, depth: usize) -> Value {
+    assert!(depth < 20, "goldens are shallow");
+    let all = |items: super::Items<'_>| items.map(|item| encode(item, depth + 1)).collect::<Vec<_>>();
+    let pairs = |entries: super::Entries<'_>| {
+        entries.map(|(k, v)| json!([encode(k, depth + 1), encode(v, depth + 1)])).collect::<Vec<_>>()
+    };
+    match value.view() {
+        View::None => Value::Null,
+        View::Bool(value) => json!(value),
+        View::Int(value) if value.unsigned_abs() < 1 << 53 => json!(value),
+        View::Int(value) => json!({"int": value.to_string()}),
+        View::BigInt(bytes) => {
+            let fill = if bytes[bytes.len() - 1] & 0x80 == 0 { 0 } else { 0xff };
+            let mut wide = [fill; 32];
+            wide[..bytes.len()].copy_from_slice(bytes);
+            json!({"bigint": wide.iter().rev().map(|b| format!("{b:02x}")).collect::<String>()})
+        }
+        View::Float(value) => json!({"float": format!("{:016x}", value.to_bits())}),
+        View::Str(text) => json!(text),
+        View::Bytes(bytes) => json!({"bytes": hex(bytes)}),
+        View::List(items) => json!(all(items)),
+        View::Tuple(items) => json!({"tuple": all(items)}),
+        View::Set(items) => {
+            let mut items = all(items);
+            items.sort_by_key(Value::to_string);
+            json!({"set": items})
+        }
+        View::Dict(entries) => json!({"dict": pairs(entries)}),
+        View::Global(global) => json!({"global": global.to_string().replace("__builtin__", "builtins")}),
+        View::Object(object) => json!({
+            "object": object.class().to_string().replace("__builtin__", "builtins"),
+            "args": all(object.args()),
+            "state": object.state().map(|state| encode(state, depth + 1)),
+            "items": all(object.items()),
+            "entries": pairs(object.entries()),
+        }),
+        View::Array(array) => encode_array(array, value.document(), depth),
+        View::DType(dtype) => json!({"dtype": dtype.to_string()}),
+    }
+}
+
+fn encode_array(array: &Array, document: &Document, depth: usize) -> Value {
+    let values = match array.dtype().kind() {
+        DTypeKind::Bool => json!(array.to_bools().unwrap()),
+        DTypeKind::Int | DTypeKind::UInt => {
+            json!(array.to_i64().unwrap().iter().map(i64::to_string).collect::<Vec<_>>())
+        }
+        DTypeKind::Float if array.dtype().itemsize() <= 8 => {
+            let bits = |value: &f64| format!("{:016x}", value.to_bits());
+            json!(array.to_f64().unwrap().iter().map(bits).collect::<Vec<_>>())
+        }
+        DTypeKind::Unicode | DTypeKind::ByteString => json!(array.to_strings(document).unwrap()),
+        DTypeKind::Object => {
+            let items = array.objects(document).unwrap();
+            json!(items.map(|item| encode(item, depth + 1)).collect::<Vec<_>>())
+        }
+        DTypeKind::Struct(fields) => {
+            let field = |name: &str| encode_array(&array.field(name).unwrap(), document, depth + 1);
+            fields.iter().map(|f| (f.name().to_owned(), field(f.name()))).collect()
+        }
+        DTypeKind::Float | DTypeKind::Complex | DTypeKind::Void | DTypeKind::DateTime => {
+            return json!({"array": array.dtype().to_string(), "shape": array.shape()});
+        }
+    };
+    json!({"array": array.dtype().to_string(), "shape": array.shape(), "values": values})
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The first place where two expectations differ.
+fn difference(path: &str, got: &Value, want: &Value) -> Option<String> {
+    match (got, want) {
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(&format!("{path}[{i}]"), a, b))
+        }
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
+            a.iter().zip(b.values()).find_map(|((k, a), b)| difference(&format!("{path}.{k}"), a, b))
+        }
+        _ if got == want => None,
+        _ => {
+            let short = |value: &Value| value.to_string().chars().take(300).collect::<String>();
+            Some(format!("{path}: got {}, want {}", short(got), short(want)))
+        }
+    }
+}
+
+#[test]
+fn goldens_read_as_python_reads_them() {
+    for (name, bytes, want) in goldens() {
+        let document = load(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let got = encode(document.root(), 0);
+        if let Some(difference) = difference(&name, &got, &want) {
+            panic!("{difference}");
+        }
+    }
+}

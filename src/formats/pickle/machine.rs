@@ -1,0 +1,920 @@
+//! The stack machine: opcodes in, inert values out.
+//!
+//! After `Lib/pickle.py` and `Lib/pickletools.py` of CPython 3.14, which say what
+//! every opcode does. Where Python would import, a name is kept; where it would
+//! call, a node is made.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::arena::{Arena, Node, ObjectNode};
+use super::cursor::Cursor;
+use super::error::{PickleError, Problem};
+use super::names::{self, Known};
+use super::text::{self, Decimal};
+use super::value::{Document, NodeId, clip};
+use crate::limits;
+
+/// Reads one pickle to its STOP. What follows is ignored, as by `pickle.load`.
+pub(super) fn read(source: Bytes) -> Result<Document, PickleError> {
+    let mut machine =
+        Machine { arena: Arena::new(source.clone()), cursor: Cursor::new(source), op_at: 0, op: "PROTO" };
+    let read = machine.run(false).and_then(|root| machine.finish().map(|()| root));
+    match read {
+        Ok(root) => Ok(Document { arena: machine.arena, root }),
+        Err(problem) => Err(PickleError { offset: Some(machine.op_at as u64), container: None, problem }),
+    }
+}
+
+/// What all streams of one file share.
+pub(super) struct Machine {
+    pub(super) arena: Arena,
+    pub(super) cursor: Cursor,
+    /// Where the instruction that is being carried out begins.
+    op_at: usize,
+    /// Its name.
+    op: &'static str,
+}
+
+/// One pickle: the file itself, or an object array's own pickle inside a joblib file.
+struct Stream {
+    nested: bool,
+    stack: Vec<NodeId>,
+    /// Heights of the stack at each MARK. Nothing below the last one can be popped.
+    marks: Vec<usize>,
+    memo: Memo,
+}
+
+/// What PUT keeps for GET. Picklers number from 0 without gaps.
+#[derive(Default)]
+struct Memo {
+    dense: Vec<NodeId>,
+    sparse: HashMap<u64, NodeId>,
+}
+
+impl Memo {
+    fn get(&self, key: u64) -> Option<NodeId> {
+        let dense = usize::try_from(key).ok().and_then(|key| self.dense.get(key));
+        dense.or_else(|| self.sparse.get(&key)).copied()
+    }
+
+    fn put(&mut self, key: u64, id: NodeId) {
+        match usize::try_from(key) {
+            Ok(dense) if dense < self.dense.len() => self.dense[dense] = id,
+            Ok(dense) if dense == self.dense.len() => {
+                self.sparse.remove(&key);
+                self.dense.push(id);
+            }
+            _ => _ = self.sparse.insert(key, id),
+        }
+    }
+
+    /// Where MEMOIZE puts: as many as there are.
+    fn next(&self) -> u64 {
+        (self.dense.len() + self.sparse.len()) as u64
+    }
+}
+
+impl Stream {
+    fn push(&mut self, id: NodeId) -> Result<(), Problem> {
+        if self.stack.len() >= limits::PICKLE_STACK_MAX {
+            return Err(Problem::TooLarge {
+                what: "the machine's stack".into(),
+                found: self.stack.len() as u64 + 1,
+                max: limits::PICKLE_STACK_MAX as u64,
+                unit: "values",
+            });
+        }
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+}
+
+impl Machine {
+    /// Carries out one stream; gives what STOP leaves.
+    pub(super) fn run(&mut self, nested: bool) -> Result<NodeId, Problem> {
+        let mut stream = Stream { nested, stack: Vec::new(), marks: Vec::new(), memo: Memo::default() };
+        loop {
+            self.op_at = self.cursor.at();
+            let op = self.cursor.u8("the next instruction (a pickle ends with STOP)")?;
+            if op == b'.' {
+                self.op = "STOP";
+                let root = self.pop(&mut stream)?;
+                if !stream.stack.is_empty() {
+                    let found = format!("{} more", stream.stack.len());
+                    return Err(Problem::unexpected("STOP", "one value on the stack", found));
+                }
+                return Ok(root);
+            }
+            self.step(op, &mut stream)?;
+        }
+    }
+
+    /// Object arrays refer to lists that later instructions could have changed.
+    fn finish(&mut self) -> Result<(), Problem> {
+        for array in self.arena.arrays() {
+            if let Some(list) = array.object_list()
+                && self.arena.list(list).len() != array.len()
+            {
+                let found = format!("{} objects", self.arena.list(list).len());
+                return Err(Problem::unexpected(
+                    array.to_string(),
+                    format!("{} objects", array.len()),
+                    found,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one arm for each opcode is the clearest table of them")]
+    fn step(&mut self, op: u8, s: &mut Stream) -> Result<(), Problem> {
+        self.op = op_name(op);
+        match op {
+            // --- framing ---
+            0x80 => {
+                let protocol = self.cursor.u8("the protocol's number")?;
+                if protocol > 5 {
+                    return Err(Problem::unexpected(
+                        "PROTO",
+                        "a pickle protocol from 0 to 5",
+                        protocol.to_string(),
+                    ));
+                }
+            }
+            0x95 => {
+                // A frame only promises bytes. joblib writes array data between frames, so nothing more rests on it.
+                let len = self.cursor.u64("a frame's length")?;
+                if len > self.cursor.left() as u64 {
+                    let left = self.cursor.left() as u64;
+                    return Err(Problem::Truncated { wanted: "a frame".into(), needed: len, left });
+                }
+            }
+            // --- constants and numbers ---
+            b'N' => s.push(Arena::NONE)?,
+            0x88 => s.push(Arena::TRUE)?,
+            0x89 => s.push(Arena::FALSE)?,
+            b'J' => {
+                let value = self.cursor.i32("an integer")?;
+                self.push(s, Node::Int(i64::from(value)))?;
+            }
+            b'K' => {
+                let value = self.cursor.u8("an integer")?;
+                self.push(s, Node::Int(i64::from(value)))?;
+            }
+            b'M' => {
+                let value = self.cursor.u16("an integer")?;
+                self.push(s, Node::Int(i64::from(value)))?;
+            }
+            0x8a => {
+                let len = self.cursor.u8("an integer's length")?;
+                self.long(s, u64::from(len))?;
+            }
+            0x8b => {
+                let len = self.length("an integer's length")?;
+                self.long(s, len)?;
+            }
+            b'I' | b'L' => self.decimal(op, s)?,
+            b'G' => {
+                let value = f64::from_be_bytes(self.cursor.array("a float")?);
+                self.push(s, Node::Float(value))?;
+            }
+            b'F' => {
+                let line = self.cursor.line("FLOAT")?;
+                let line = &self.arena.source()[line];
+                let value = str::from_utf8(line).ok().and_then(|line| line.parse().ok());
+                let Some(value) = value else {
+                    return Err(Problem::unexpected(
+                        "FLOAT",
+                        "a decimal number",
+                        clip(&String::from_utf8_lossy(line)),
+                    ));
+                };
+                self.push(s, Node::Float(value))?;
+            }
+            // --- text and bytes ---
+            0x8c => {
+                let len = self.cursor.u8("a string's length")?;
+                self.unicode(s, u64::from(len))?;
+            }
+            b'X' => {
+                let len = self.cursor.u32("a string's length")?;
+                self.unicode(s, u64::from(len))?;
+            }
+            0x8d => {
+                let len = self.cursor.u64("a string's length")?;
+                self.unicode(s, len)?;
+            }
+            b'V' => {
+                let line = self.cursor.line("UNICODE")?;
+                let text = text::raw_unicode_escape(&self.arena.source()[line])
+                    .map_err(|found| Problem::unexpected("UNICODE", "raw-unicode-escape text", found))?;
+                let id = self.arena.add_text(text)?;
+                s.push(id)?;
+            }
+            b'C' => {
+                let len = self.cursor.u8("the length of bytes")?;
+                self.bytes(s, u64::from(len))?;
+            }
+            b'B' => {
+                let len = self.cursor.u32("the length of bytes")?;
+                self.bytes(s, u64::from(len))?;
+            }
+            0x8e | 0x96 => {
+                let len = self.cursor.u64("the length of bytes")?;
+                self.bytes(s, len)?;
+            }
+            b'U' => {
+                let len = self.cursor.u8("a string's length")?;
+                self.python2_string(s, u64::from(len))?;
+            }
+            b'T' => {
+                let len = self.length("a string's length")?;
+                self.python2_string(s, len)?;
+            }
+            b'S' => {
+                let line = self.cursor.line("STRING")?;
+                let line = self.arena.source()[line].trim_ascii();
+                let quoted = match line {
+                    [b'\'', inside @ .., b'\''] | [b'"', inside @ .., b'"'] => inside,
+                    _ => return Err(Problem::unexpected("STRING", "text in quotes", "none")),
+                };
+                let decoded = text::string_escape(quoted)
+                    .map_err(|found| Problem::unexpected("STRING", "text as Python 2 escapes it", found))?;
+                let id = match String::from_utf8(decoded) {
+                    Ok(text) if text.is_ascii() => self.arena.add_text(text)?,
+                    Ok(text) => self.add_made_bytes(text.into_bytes())?,
+                    Err(error) => self.add_made_bytes(error.into_bytes())?,
+                };
+                s.push(id)?;
+            }
+            // --- collections ---
+            b']' => {
+                let list = self.arena.add_list()?;
+                self.push(s, Node::List(list))?;
+            }
+            b'}' => {
+                let list = self.arena.add_list()?;
+                self.push(s, Node::Dict(list))?;
+            }
+            0x8f => {
+                let list = self.arena.add_list()?;
+                self.push(s, Node::Set(list))?;
+            }
+            b')' => s.push(Arena::EMPTY_TUPLE)?,
+            0x85..=0x87 => {
+                let from =
+                    s.stack.len().checked_sub(usize::from(op - 0x84)).filter(|&from| from >= s.floor());
+                let Some(from) = from else { return Err(self.underflow(s)) };
+                self.tuple(s, from)?;
+            }
+            b't' => {
+                let from = self.pop_mark(s)?;
+                self.tuple(s, from)?;
+            }
+            b'l' | b'd' | 0x91 => {
+                let from = self.pop_mark(s)?;
+                if op == b'd' {
+                    pairs(self.op, s.stack.len() - from)?;
+                }
+                let list = self.arena.add_list()?;
+                self.arena.extend_list(list, &s.stack[from..])?;
+                s.stack.truncate(from);
+                self.push(
+                    s,
+                    match op {
+                        b'l' => Node::List(list),
+                        b'd' => Node::Dict(list),
+                        _ => Node::Set(list),
+                    },
+                )?;
+            }
+            b'a' => {
+                let item = self.pop(s)?;
+                self.append(s, &[item])?;
+            }
+            b'e' => {
+                let from = self.pop_mark(s)?;
+                let items = s.stack.split_off(from);
+                self.append(s, &items)?;
+            }
+            b's' => {
+                let value = self.pop(s)?;
+                let key = self.pop(s)?;
+                self.set_items(s, &[key, value])?;
+            }
+            b'u' => {
+                let from = self.pop_mark(s)?;
+                let items = s.stack.split_off(from);
+                pairs(self.op, items.len())?;
+                self.set_items(s, &items)?;
+            }
+            0x90 => {
+                let from = self.pop_mark(s)?;
+                let items = s.stack.split_off(from);
+                let target = self.top(s)?;
+                match *self.arena.node(target) {
+                    Node::Set(list) => self.arena.extend_list(list, &items)?,
+                    _ => return Err(self.wrong(target, "a set")),
+                }
+            }
+            // --- the stack and the memo ---
+            b'(' => {
+                if s.marks.len() >= limits::PICKLE_STACK_MAX {
+                    return Err(Problem::TooLarge {
+                        what: "the number of open marks".into(),
+                        found: s.marks.len() as u64 + 1,
+                        max: limits::PICKLE_STACK_MAX as u64,
+                        unit: "marks",
+                    });
+                }
+                s.marks.push(s.stack.len());
+            }
+            b'0' => {
+                // A POP right after a MARK takes the mark.
+                if s.marks.last() == Some(&s.stack.len()) {
+                    s.marks.pop();
+                } else {
+                    self.pop(s)?;
+                }
+            }
+            b'1' => {
+                let from = self.pop_mark(s)?;
+                s.stack.truncate(from);
+            }
+            b'2' => {
+                let top = self.top(s)?;
+                s.push(top)?;
+            }
+            b'p' => {
+                let key = self.memo_line()?;
+                self.put(s, key)?;
+            }
+            b'q' => {
+                let key = self.cursor.u8("a memo number")?;
+                self.put(s, u64::from(key))?;
+            }
+            b'r' => {
+                let key = self.cursor.u32("a memo number")?;
+                self.put(s, u64::from(key))?;
+            }
+            0x94 => {
+                let key = s.memo.next();
+                self.put(s, key)?;
+            }
+            b'g' => {
+                let key = self.memo_line()?;
+                self.get(s, key)?;
+            }
+            b'h' => {
+                let key = self.cursor.u8("a memo number")?;
+                self.get(s, u64::from(key))?;
+            }
+            b'j' => {
+                let key = self.cursor.u32("a memo number")?;
+                self.get(s, u64::from(key))?;
+            }
+            // --- names, calls and state ---
+            b'c' => {
+                let module = self.name_line()?;
+                let name = self.name_line()?;
+                self.push(s, Node::Global { module, name })?;
+            }
+            0x93 => {
+                let name = self.pop(s)?;
+                let module = self.pop(s)?;
+                for id in [module, name] {
+                    if self.arena.text_bytes(id).is_none() {
+                        return Err(self.wrong(id, "a string"));
+                    }
+                }
+                self.push(s, Node::Global { module, name })?;
+            }
+            b'R' => {
+                let args = self.pop(s)?;
+                let callable = self.pop(s)?;
+                let id = self.reduce(callable, args)?;
+                s.push(id)?;
+            }
+            0x81 => {
+                let args = self.pop(s)?;
+                let class = self.pop(s)?;
+                let id = self.instance(class, args, None)?;
+                s.push(id)?;
+            }
+            0x92 => {
+                let kwargs = self.pop(s)?;
+                let args = self.pop(s)?;
+                let class = self.pop(s)?;
+                let id = self.instance(class, args, Some(kwargs))?;
+                s.push(id)?;
+            }
+            b'b' => {
+                let state = self.pop(s)?;
+                let target = self.top(s)?;
+                self.build(target, state, s.nested)?;
+            }
+            _ => return Err(self.refuse(op)),
+        }
+        Ok(())
+    }
+
+    /// Opcodes that no model file needs, and bytes that are none.
+    fn refuse(&self, op: u8) -> Problem {
+        match op {
+            b'P' | b'Q' => Problem::Unsupported(
+                format!("{}: a persistent id refers to something outside of the file", self.op).into(),
+            ),
+            0x82..=0x84 => Problem::Unsupported(
+                format!("{}: extension codes refer to a registry outside of the file", self.op).into(),
+            ),
+            b'i' | b'o' => Problem::Unsupported(
+                format!("{}: instances of Python 2's classic classes are not read", self.op).into(),
+            ),
+            0x97 | 0x98 => Problem::Unsupported(
+                format!(
+                    "{}: the data lie in a buffer outside of the file; save the model without one",
+                    self.op
+                )
+                .into(),
+            ),
+            _ if self.op_at == 0 => Problem::NotAPickle(
+                format!("it begins with the byte 0x{op:02x}, which begins no pickle").into(),
+            ),
+            _ => Problem::unexpected(
+                "the instructions",
+                "an opcode of pickle protocol 0 to 5",
+                format!("0x{op:02x}"),
+            ),
+        }
+    }
+
+    // --- parts of instructions ---
+
+    fn push(&mut self, s: &mut Stream, node: Node) -> Result<(), Problem> {
+        let id = self.arena.add(node)?;
+        s.push(id)
+    }
+
+    fn pop(&self, s: &mut Stream) -> Result<NodeId, Problem> {
+        if s.stack.len() <= s.floor() {
+            return Err(self.underflow(s));
+        }
+        s.stack.pop().ok_or_else(|| self.underflow(s))
+    }
+
+    fn top(&self, s: &Stream) -> Result<NodeId, Problem> {
+        match s.stack.last() {
+            Some(&top) if s.stack.len() > s.floor() => Ok(top),
+            _ => Err(self.underflow(s)),
+        }
+    }
+
+    /// Where the items above the last MARK begin.
+    fn pop_mark(&self, s: &mut Stream) -> Result<usize, Problem> {
+        s.marks.pop().ok_or_else(|| Problem::unexpected(self.op, "a MARK on the stack", "none"))
+    }
+
+    fn underflow(&self, s: &Stream) -> Problem {
+        let found = if s.marks.is_empty() { "an empty stack" } else { "a MARK" };
+        Problem::unexpected(self.op, "a value on the stack", found)
+    }
+
+    /// The error for a value that is not what the instruction needs.
+    pub(super) fn wrong(&self, id: NodeId, expected: &'static str) -> Problem {
+        Problem::unexpected(self.op, expected, self.describe(id))
+    }
+
+    /// As `Ref::describe`, before there is a document.
+    pub(super) fn describe(&self, id: NodeId) -> String {
+        match *self.arena.node(id) {
+            Node::None => "None".to_owned(),
+            Node::Bool(_) => "a bool".to_owned(),
+            Node::Int(value) => format!("int {value}"),
+            Node::BigInt { .. } => "a large int".to_owned(),
+            Node::Float(value) => format!("float {value}"),
+            Node::Str { .. } | Node::MadeStr { .. } => {
+                format!("str '{}'", clip(self.arena.text(id).unwrap_or_default()))
+            }
+            Node::Bytes { blob } => format!("bytes of length {}", self.arena.blob(blob).len()),
+            Node::List(list) => format!("list of {}", self.arena.list(list).len()),
+            Node::Tuple { len, .. } => format!("tuple of {len}"),
+            Node::Set(_) => "a set".to_owned(),
+            Node::Dict(list) => format!("dict of {}", self.arena.list(list).len() / 2),
+            Node::Global { .. } => format!("the name {}", self.global_name(id)),
+            Node::Object(object) => format!("{} object", self.global_name(self.arena.object(object).class)),
+            Node::Array(array) => self.arena.array(array).to_string(),
+            Node::DType(dtype) => format!("dtype {}", self.arena.dtype(dtype)),
+        }
+    }
+
+    /// A length that the format gives a sign.
+    fn length(&mut self, wanted: &'static str) -> Result<u64, Problem> {
+        let len = self.cursor.i32(wanted)?;
+        u64::try_from(len).map_err(|_| Problem::unexpected(self.op, "a length", len.to_string()))
+    }
+
+    fn long(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
+        int_len(len)?;
+        let range = self.cursor.take(len, "an integer")?;
+        let bytes = text::shortest(&self.arena.source()[range.clone()]);
+        let node = match text::small(bytes) {
+            Some(value) => Node::Int(value),
+            None => {
+                let blob = self.arena.source().slice(range.start..range.start + bytes.len());
+                Node::BigInt { blob: self.arena.add_blob(blob)? }
+            }
+        };
+        self.push(s, node)
+    }
+
+    fn decimal(&mut self, op: u8, s: &mut Stream) -> Result<(), Problem> {
+        let line = self.cursor.line(self.op)?;
+        let line = &self.arena.source()[line];
+        let digits = match (op, line) {
+            (b'I', b"00") => return s.push(Arena::FALSE),
+            (b'I', b"01") => return s.push(Arena::TRUE),
+            (b'L', [digits @ .., b'L']) => digits,
+            _ => line,
+        };
+        // A digit has 3.3 bits.
+        let digits_max = limits::PICKLE_INT_BYTES_MAX * 2;
+        let node = match text::decimal(digits, digits_max) {
+            Some(Decimal::Small(value)) => Node::Int(value),
+            Some(Decimal::Big(bytes)) => {
+                self.arena.charge(bytes.len())?;
+                Node::BigInt { blob: self.arena.add_blob(Bytes::from(bytes))? }
+            }
+            None if digits.len() > digits_max => return Err(int_len(digits.len() as u64 / 2).unwrap_err()),
+            None => {
+                let found = clip(&String::from_utf8_lossy(digits));
+                return Err(Problem::unexpected(self.op, "a decimal integer", found));
+            }
+        };
+        self.push(s, node)
+    }
+
+    fn unicode(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
+        let range = self.cursor.take(len, "a string")?;
+        let id = self.add_utf8(range)?;
+        s.push(id)
+    }
+
+    fn add_utf8(&mut self, range: std::ops::Range<usize>) -> Result<NodeId, Problem> {
+        if let Err(error) = str::from_utf8(&self.arena.source()[range.clone()]) {
+            let found = format!("something else after {} bytes", error.valid_up_to());
+            return Err(Problem::unexpected(self.op, "text in UTF-8", found));
+        }
+        self.arena.add_source_text(range.start, range.len())
+    }
+
+    fn bytes(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
+        let bytes = self.cursor.slice(len, "bytes")?;
+        let id = self.arena.add_bytes(bytes)?;
+        s.push(id)
+    }
+
+    pub(super) fn add_made_bytes(&mut self, bytes: Vec<u8>) -> Result<NodeId, Problem> {
+        self.arena.charge(bytes.len())?;
+        self.arena.add_bytes(Bytes::from(bytes))
+    }
+
+    /// Python 2's `str` is text where it is ASCII, as Python 3 reads it by default, and bytes otherwise.
+    fn python2_string(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
+        let range = self.cursor.take(len, "a string")?;
+        let id = if self.arena.source()[range.clone()].is_ascii() {
+            self.arena.add_source_text(range.start, range.len())?
+        } else {
+            let bytes = self.arena.source().slice(range);
+            self.arena.add_bytes(bytes)?
+        };
+        s.push(id)
+    }
+
+    fn tuple(&mut self, s: &mut Stream, from: usize) -> Result<(), Problem> {
+        let id = self.arena.add_tuple(&s.stack[from..])?;
+        s.stack.truncate(from);
+        s.push(id)
+    }
+
+    fn append(&mut self, s: &Stream, items: &[NodeId]) -> Result<(), Problem> {
+        let target = self.top(s)?;
+        match *self.arena.node(target) {
+            Node::List(list) => self.arena.extend_list(list, items),
+            Node::Object(object) => {
+                let list = match self.arena.object(object).items {
+                    Some(list) => list,
+                    None => self.arena.add_list()?,
+                };
+                self.arena.object_mut(object).items = Some(list);
+                self.arena.extend_list(list, items)
+            }
+            _ => Err(self.wrong(target, "a list")),
+        }
+    }
+
+    fn set_items(&mut self, s: &Stream, pairs: &[NodeId]) -> Result<(), Problem> {
+        let target = self.top(s)?;
+        match *self.arena.node(target) {
+            Node::Dict(list) => self.arena.extend_list(list, pairs),
+            Node::Object(object) => {
+                let list = match self.arena.object(object).entries {
+                    Some(list) => list,
+                    None => self.arena.add_list()?,
+                };
+                self.arena.object_mut(object).entries = Some(list);
+                self.arena.extend_list(list, pairs)
+            }
+            _ => Err(self.wrong(target, "a dict")),
+        }
+    }
+
+    fn memo_line(&mut self) -> Result<u64, Problem> {
+        let line = self.cursor.line(self.op)?;
+        let line = &self.arena.source()[line];
+        let key = str::from_utf8(line).ok().and_then(|line| line.parse().ok());
+        key.ok_or_else(|| Problem::unexpected(self.op, "a memo number", clip(&String::from_utf8_lossy(line))))
+    }
+
+    fn put(&mut self, s: &mut Stream, key: u64) -> Result<(), Problem> {
+        let top = self.top(s)?;
+        self.arena.charge(size_of::<NodeId>())?;
+        s.memo.put(key, top);
+        Ok(())
+    }
+
+    fn get(&mut self, s: &mut Stream, key: u64) -> Result<(), Problem> {
+        match s.memo.get(key) {
+            Some(id) => s.push(id),
+            None => Err(Problem::unexpected(
+                self.op,
+                "a value that was kept in the memo",
+                format!("number {key}, which was not"),
+            )),
+        }
+    }
+
+    fn name_line(&mut self) -> Result<NodeId, Problem> {
+        let range = self.cursor.line("GLOBAL")?;
+        self.add_utf8(range)
+    }
+
+    // --- names ---
+
+    /// Module and name of a GLOBAL.
+    pub(super) fn global(&self, id: NodeId) -> Option<(&str, &str)> {
+        match *self.arena.node(id) {
+            Node::Global { module, name } => Some((self.arena.text(module)?, self.arena.text(name)?)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn global_name(&self, id: NodeId) -> String {
+        self.global(id).map_or_else(String::new, |(module, name)| format!("{}.{}", clip(module), clip(name)))
+    }
+
+    /// The name that a call is made to: a GLOBAL, and none of those that are refused.
+    fn callable(&self, id: NodeId) -> Result<Option<Known>, Problem> {
+        let Some((module, name)) = self.global(id) else {
+            return Err(self.wrong(id, "the name of a class or a function"));
+        };
+        let known = Known::of(module, name);
+        if known.is_none() && names::is_dangerous(module, name) {
+            return Err(Problem::Dangerous(self.global_name(id)));
+        }
+        if known == Some(Known::OldArrayWrapper) {
+            return Err(Problem::Unsupported(
+                "joblib before 0.10 wrote this file, with its arrays in other files beside it; \
+                 load it with that joblib and save it with a newer one"
+                    .into(),
+            ));
+        }
+        Ok(known)
+    }
+
+    /// The items of a tuple.
+    pub(super) fn tuple_items(&self, id: NodeId) -> Option<&[NodeId]> {
+        match *self.arena.node(id) {
+            Node::Tuple { start, len } => Some(self.arena.tuple(start, len)),
+            _ => None,
+        }
+    }
+
+    /// `callable(*args)`, which is not called.
+    fn reduce(&mut self, callable: NodeId, args: NodeId) -> Result<NodeId, Problem> {
+        let known = self.callable(callable)?;
+        let Some(items) = self.tuple_items(args) else {
+            return Err(self.wrong(args, "a tuple of arguments"));
+        };
+        match (known, items) {
+            (Some(Known::DType), _) => self.dtype(args),
+            (Some(Known::Scalar), _) => self.scalar(callable, args),
+            (Some(Known::FromBuffer), _) => self.from_buffer(args),
+            (Some(Known::Encode), &[text, encoding]) if self.is_latin1(encoding) => self.encode(text),
+            (Some(Known::ByteArray), &[text, encoding]) if self.is_latin1(encoding) => self.encode(text),
+            (Some(Known::ByteArray), &[bytes]) if matches!(self.arena.node(bytes), Node::Bytes { .. }) => {
+                Ok(bytes)
+            }
+            (Some(Known::Bytes | Known::ByteArray), []) => self.arena.add_bytes(Bytes::new()),
+            (Some(Known::Set), rest @ ([] | [_])) => {
+                let from = match rest {
+                    [from] => match *self.arena.node(*from) {
+                        Node::List(list) => self.arena.list(list).to_vec(),
+                        Node::Tuple { start, len } => self.arena.tuple(start, len).to_vec(),
+                        _ => return Err(self.wrong(*from, "a list of a set's items")),
+                    },
+                    _ => Vec::new(),
+                };
+                let list = self.arena.add_list()?;
+                self.arena.extend_list(list, &from)?;
+                self.arena.add(Node::Set(list))
+            }
+            (Some(Known::Reconstructor), &[class, _, base]) => self.reconstruct(class, base),
+            (Some(Known::NewObj), &[class, ..]) => {
+                let rest = items[1..].to_vec();
+                let args = self.arena.add_tuple(&rest)?;
+                self.instance(class, args, None)
+            }
+            (Some(Known::NewObjEx), &[class, args, kwargs]) => self.instance(class, args, Some(kwargs)),
+            _ => self.instance(callable, args, None),
+        }
+    }
+
+    /// `class(*args, **kwargs)`, which is not called.
+    fn instance(&mut self, class: NodeId, args: NodeId, kwargs: Option<NodeId>) -> Result<NodeId, Problem> {
+        self.callable(class)?;
+        if self.tuple_items(args).is_none() {
+            return Err(self.wrong(args, "a tuple of arguments"));
+        }
+        if let Some(kwargs) = kwargs
+            && !matches!(self.arena.node(kwargs), Node::Dict(_))
+        {
+            return Err(self.wrong(kwargs, "a dict of arguments"));
+        }
+        self.arena.add_object(ObjectNode { class, args, kwargs, state: None, items: None, entries: None })
+    }
+
+    /// An instance as protocols 0 and 1 write it: of `object`, or of a subclass of
+    /// a type of Python's own, whose value is `base`.
+    fn reconstruct(&mut self, class: NodeId, base: NodeId) -> Result<NodeId, Problem> {
+        let (items, entries) = match *self.arena.node(base) {
+            Node::None => return self.instance(class, Arena::EMPTY_TUPLE, None),
+            Node::List(list) => (Some(list), None),
+            Node::Dict(list) => (None, Some(list)),
+            _ => {
+                let args = self.arena.add_tuple(&[base])?;
+                return self.instance(class, args, None);
+            }
+        };
+        self.callable(class)?;
+        let args = Arena::EMPTY_TUPLE;
+        self.arena.add_object(ObjectNode { class, args, kwargs: None, state: None, items, entries })
+    }
+
+    /// `target.__setstate__(state)`, which is not called.
+    fn build(&mut self, target: NodeId, state: NodeId, nested: bool) -> Result<(), Problem> {
+        let object = match *self.arena.node(target) {
+            Node::DType(dtype) => return self.dtype_state(target, dtype, state),
+            Node::Object(object) => object,
+            _ => return Err(self.wrong(target, "an instance to give a state to")),
+        };
+        let class = self.arena.object(object).class;
+        match self.callable(class)? {
+            Some(Known::Reconstruct) if self.is_numpy_class(object) => {
+                return self.array_state(target, state);
+            }
+            Some(Known::ArrayWrapper) if nested => {
+                return Err(Problem::unexpected(
+                    "the pickle of an object array inside a joblib file",
+                    "a plain pickle",
+                    "another array of joblib's",
+                ));
+            }
+            Some(Known::ArrayWrapper) => return self.joblib_array(target, state),
+            _ => {}
+        }
+        let object = self.arena.object_mut(object);
+        if object.state.is_some() {
+            return Err(Problem::unexpected("BUILD", "one state for an instance", "a second one"));
+        }
+        object.state = Some(state);
+        Ok(())
+    }
+
+    fn is_latin1(&self, encoding: NodeId) -> bool {
+        matches!(self.arena.text(encoding), Some("latin1" | "latin-1" | "iso-8859-1"))
+    }
+
+    /// The bytes whose numbers are a text's characters.
+    fn encode(&mut self, text: NodeId) -> Result<NodeId, Problem> {
+        let Some(text) = self.arena.text(text) else {
+            return Err(self.wrong(text, "text that stands for bytes"));
+        };
+        let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        match bytes {
+            Some(bytes) => self.add_made_bytes(bytes),
+            None => {
+                Err(Problem::unexpected(self.op, "characters up to U+00FF, which stand for bytes", "others"))
+            }
+        }
+    }
+}
+
+fn pairs(op: &'static str, len: usize) -> Result<(), Problem> {
+    if len.is_multiple_of(2) {
+        Ok(())
+    } else {
+        Err(Problem::unexpected(op, "pairs of keys and values", format!("{len} items")))
+    }
+}
+
+fn int_len(len: u64) -> Result<(), Problem> {
+    if len <= limits::PICKLE_INT_BYTES_MAX as u64 {
+        return Ok(());
+    }
+    Err(Problem::TooLarge {
+        what: "an integer's length".into(),
+        found: len,
+        max: limits::PICKLE_INT_BYTES_MAX as u64,
+        unit: "bytes",
+    })
+}
+
+/// The name of an opcode in `pickletools`.
+fn op_name(op: u8) -> &'static str {
+    match op {
+        0x80 => "PROTO",
+        0x95 => "FRAME",
+        b'N' => "NONE",
+        0x88 => "NEWTRUE",
+        0x89 => "NEWFALSE",
+        b'J' => "BININT",
+        b'K' => "BININT1",
+        b'M' => "BININT2",
+        0x8a => "LONG1",
+        0x8b => "LONG4",
+        b'I' => "INT",
+        b'L' => "LONG",
+        b'G' => "BINFLOAT",
+        b'F' => "FLOAT",
+        0x8c => "SHORT_BINUNICODE",
+        b'X' => "BINUNICODE",
+        0x8d => "BINUNICODE8",
+        b'V' => "UNICODE",
+        b'C' => "SHORT_BINBYTES",
+        b'B' => "BINBYTES",
+        0x8e => "BINBYTES8",
+        0x96 => "BYTEARRAY8",
+        b'U' => "SHORT_BINSTRING",
+        b'T' => "BINSTRING",
+        b'S' => "STRING",
+        b']' => "EMPTY_LIST",
+        b'}' => "EMPTY_DICT",
+        0x8f => "EMPTY_SET",
+        b')' => "EMPTY_TUPLE",
+        0x85 => "TUPLE1",
+        0x86 => "TUPLE2",
+        0x87 => "TUPLE3",
+        b't' => "TUPLE",
+        b'l' => "LIST",
+        b'd' => "DICT",
+        0x91 => "FROZENSET",
+        b'a' => "APPEND",
+        b'e' => "APPENDS",
+        b's' => "SETITEM",
+        b'u' => "SETITEMS",
+        0x90 => "ADDITEMS",
+        b'(' => "MARK",
+        b'0' => "POP",
+        b'1' => "POP_MARK",
+        b'2' => "DUP",
+        b'p' => "PUT",
+        b'q' => "BINPUT",
+        b'r' => "LONG_BINPUT",
+        0x94 => "MEMOIZE",
+        b'g' => "GET",
+        b'h' => "BINGET",
+        b'j' => "LONG_BINGET",
+        b'c' => "GLOBAL",
+        0x93 => "STACK_GLOBAL",
+        b'R' => "REDUCE",
+        0x81 => "NEWOBJ",
+        0x92 => "NEWOBJ_EX",
+        b'b' => "BUILD",
+        b'P' => "PERSID",
+        b'Q' => "BINPERSID",
+        0x82 => "EXT1",
+        0x83 => "EXT2",
+        0x84 => "EXT4",
+        b'i' => "INST",
+        b'o' => "OBJ",
+        0x97 => "NEXT_BUFFER",
+        0x98 => "READONLY_BUFFER",
+        _ => "an unknown opcode",
+    }
+}
