@@ -4,14 +4,13 @@
 //! every opcode does. Where Python would import, a name is kept; where it would
 //! call, a node is made.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
-use super::arena::{Arena, Node, ObjectNode};
+use super::arena::{Arena, Node};
 use super::cursor::Cursor;
 use super::error::{PickleError, Problem};
-use super::names::{self, Known};
+use super::opcode;
+use super::stream::Stream;
 use super::text::{self, Decimal};
 use super::value::{Document, NodeId, clip};
 use crate::limits;
@@ -34,71 +33,13 @@ pub(super) struct Machine {
     /// Where the instruction that is being carried out begins.
     op_at: usize,
     /// Its name.
-    op: &'static str,
-}
-
-/// One pickle: the file itself, or an object array's own pickle inside a joblib file.
-struct Stream {
-    nested: bool,
-    stack: Vec<NodeId>,
-    /// Heights of the stack at each MARK. Nothing below the last one can be popped.
-    marks: Vec<usize>,
-    memo: Memo,
-}
-
-/// What PUT keeps for GET. Picklers number from 0 without gaps.
-#[derive(Default)]
-struct Memo {
-    dense: Vec<NodeId>,
-    sparse: HashMap<u64, NodeId>,
-}
-
-impl Memo {
-    fn get(&self, key: u64) -> Option<NodeId> {
-        let dense = usize::try_from(key).ok().and_then(|key| self.dense.get(key));
-        dense.or_else(|| self.sparse.get(&key)).copied()
-    }
-
-    fn put(&mut self, key: u64, id: NodeId) {
-        match usize::try_from(key) {
-            Ok(dense) if dense < self.dense.len() => self.dense[dense] = id,
-            Ok(dense) if dense == self.dense.len() => {
-                self.sparse.remove(&key);
-                self.dense.push(id);
-            }
-            _ => _ = self.sparse.insert(key, id),
-        }
-    }
-
-    /// Where MEMOIZE puts: as many as there are.
-    fn next(&self) -> u64 {
-        (self.dense.len() + self.sparse.len()) as u64
-    }
-}
-
-impl Stream {
-    fn push(&mut self, id: NodeId) -> Result<(), Problem> {
-        if self.stack.len() >= limits::PICKLE_STACK_MAX {
-            return Err(Problem::TooLarge {
-                what: "the machine's stack".into(),
-                found: self.stack.len() as u64 + 1,
-                max: limits::PICKLE_STACK_MAX as u64,
-                unit: "values",
-            });
-        }
-        self.stack.push(id);
-        Ok(())
-    }
-
-    fn floor(&self) -> usize {
-        self.marks.last().copied().unwrap_or(0)
-    }
+    pub(super) op: &'static str,
 }
 
 impl Machine {
     /// Carries out one stream; gives what STOP leaves.
     pub(super) fn run(&mut self, nested: bool) -> Result<NodeId, Problem> {
-        let mut stream = Stream { nested, stack: Vec::new(), marks: Vec::new(), memo: Memo::default() };
+        let mut stream = Stream::new(nested);
         loop {
             self.op_at = self.cursor.at();
             let op = self.cursor.u8("the next instruction (a pickle ends with STOP)")?;
@@ -134,7 +75,7 @@ impl Machine {
 
     #[allow(clippy::too_many_lines, reason = "one arm for each opcode is the clearest table of them")]
     fn step(&mut self, op: u8, s: &mut Stream) -> Result<(), Problem> {
-        self.op = op_name(op);
+        self.op = opcode::name(op);
         match op {
             // --- framing ---
             0x80 => {
@@ -419,39 +360,9 @@ impl Machine {
                 let target = self.top(s)?;
                 self.build(target, state, s.nested)?;
             }
-            _ => return Err(self.refuse(op)),
+            _ => return Err(opcode::refuse(op, self.op_at)),
         }
         Ok(())
-    }
-
-    /// Opcodes that no model file needs, and bytes that are none.
-    fn refuse(&self, op: u8) -> Problem {
-        match op {
-            b'P' | b'Q' => Problem::Unsupported(
-                format!("{}: a persistent id refers to something outside of the file", self.op).into(),
-            ),
-            0x82..=0x84 => Problem::Unsupported(
-                format!("{}: extension codes refer to a registry outside of the file", self.op).into(),
-            ),
-            b'i' | b'o' => Problem::Unsupported(
-                format!("{}: instances of Python 2's classic classes are not read", self.op).into(),
-            ),
-            0x97 | 0x98 => Problem::Unsupported(
-                format!(
-                    "{}: the data lie in a buffer outside of the file; save the model without one",
-                    self.op
-                )
-                .into(),
-            ),
-            _ if self.op_at == 0 => Problem::NotAPickle(
-                format!("it begins with the byte 0x{op:02x}, which begins no pickle").into(),
-            ),
-            _ => Problem::unexpected(
-                "the instructions",
-                "an opcode of pickle protocol 0 to 5",
-                format!("0x{op:02x}"),
-            ),
-        }
     }
 
     // --- parts of instructions ---
@@ -663,166 +574,6 @@ impl Machine {
         let range = self.cursor.line("GLOBAL")?;
         self.add_utf8(range)
     }
-
-    // --- names ---
-
-    /// Module and name of a GLOBAL.
-    pub(super) fn global(&self, id: NodeId) -> Option<(&str, &str)> {
-        match *self.arena.node(id) {
-            Node::Global { module, name } => Some((self.arena.text(module)?, self.arena.text(name)?)),
-            _ => None,
-        }
-    }
-
-    pub(super) fn global_name(&self, id: NodeId) -> String {
-        self.global(id).map_or_else(String::new, |(module, name)| format!("{}.{}", clip(module), clip(name)))
-    }
-
-    /// The name that a call is made to: a GLOBAL, and none of those that are refused.
-    fn callable(&self, id: NodeId) -> Result<Option<Known>, Problem> {
-        let Some((module, name)) = self.global(id) else {
-            return Err(self.wrong(id, "the name of a class or a function"));
-        };
-        let known = Known::of(module, name);
-        if known.is_none() && names::is_dangerous(module, name) {
-            return Err(Problem::Dangerous(self.global_name(id)));
-        }
-        if known == Some(Known::OldArrayWrapper) {
-            return Err(Problem::Unsupported(
-                "joblib before 0.10 wrote this file, with its arrays in other files beside it; \
-                 load it with that joblib and save it with a newer one"
-                    .into(),
-            ));
-        }
-        Ok(known)
-    }
-
-    /// The items of a tuple.
-    pub(super) fn tuple_items(&self, id: NodeId) -> Option<&[NodeId]> {
-        match *self.arena.node(id) {
-            Node::Tuple { start, len } => Some(self.arena.tuple(start, len)),
-            _ => None,
-        }
-    }
-
-    /// `callable(*args)`, which is not called.
-    fn reduce(&mut self, callable: NodeId, args: NodeId) -> Result<NodeId, Problem> {
-        let known = self.callable(callable)?;
-        let Some(items) = self.tuple_items(args) else {
-            return Err(self.wrong(args, "a tuple of arguments"));
-        };
-        match (known, items) {
-            (Some(Known::DType), _) => self.dtype(args),
-            (Some(Known::Scalar), _) => self.scalar(callable, args),
-            (Some(Known::FromBuffer), _) => self.from_buffer(args),
-            (Some(Known::Encode), &[text, encoding]) if self.is_latin1(encoding) => self.encode(text),
-            (Some(Known::ByteArray), &[text, encoding]) if self.is_latin1(encoding) => self.encode(text),
-            (Some(Known::ByteArray), &[bytes]) if matches!(self.arena.node(bytes), Node::Bytes { .. }) => {
-                Ok(bytes)
-            }
-            (Some(Known::Bytes | Known::ByteArray), []) => self.arena.add_bytes(Bytes::new()),
-            (Some(Known::Set), rest @ ([] | [_])) => {
-                let from = match rest {
-                    [from] => match *self.arena.node(*from) {
-                        Node::List(list) => self.arena.list(list).to_vec(),
-                        Node::Tuple { start, len } => self.arena.tuple(start, len).to_vec(),
-                        _ => return Err(self.wrong(*from, "a list of a set's items")),
-                    },
-                    _ => Vec::new(),
-                };
-                let list = self.arena.add_list()?;
-                self.arena.extend_list(list, &from)?;
-                self.arena.add(Node::Set(list))
-            }
-            (Some(Known::Reconstructor), &[class, _, base]) => self.reconstruct(class, base),
-            (Some(Known::NewObj), &[class, ..]) => {
-                let rest = items[1..].to_vec();
-                let args = self.arena.add_tuple(&rest)?;
-                self.instance(class, args, None)
-            }
-            (Some(Known::NewObjEx), &[class, args, kwargs]) => self.instance(class, args, Some(kwargs)),
-            _ => self.instance(callable, args, None),
-        }
-    }
-
-    /// `class(*args, **kwargs)`, which is not called.
-    fn instance(&mut self, class: NodeId, args: NodeId, kwargs: Option<NodeId>) -> Result<NodeId, Problem> {
-        self.callable(class)?;
-        if self.tuple_items(args).is_none() {
-            return Err(self.wrong(args, "a tuple of arguments"));
-        }
-        if let Some(kwargs) = kwargs
-            && !matches!(self.arena.node(kwargs), Node::Dict(_))
-        {
-            return Err(self.wrong(kwargs, "a dict of arguments"));
-        }
-        self.arena.add_object(ObjectNode { class, args, kwargs, state: None, items: None, entries: None })
-    }
-
-    /// An instance as protocols 0 and 1 write it: of `object`, or of a subclass of
-    /// a type of Python's own, whose value is `base`.
-    fn reconstruct(&mut self, class: NodeId, base: NodeId) -> Result<NodeId, Problem> {
-        let (items, entries) = match *self.arena.node(base) {
-            Node::None => return self.instance(class, Arena::EMPTY_TUPLE, None),
-            Node::List(list) => (Some(list), None),
-            Node::Dict(list) => (None, Some(list)),
-            _ => {
-                let args = self.arena.add_tuple(&[base])?;
-                return self.instance(class, args, None);
-            }
-        };
-        self.callable(class)?;
-        let args = Arena::EMPTY_TUPLE;
-        self.arena.add_object(ObjectNode { class, args, kwargs: None, state: None, items, entries })
-    }
-
-    /// `target.__setstate__(state)`, which is not called.
-    fn build(&mut self, target: NodeId, state: NodeId, nested: bool) -> Result<(), Problem> {
-        let object = match *self.arena.node(target) {
-            Node::DType(dtype) => return self.dtype_state(target, dtype, state),
-            Node::Object(object) => object,
-            _ => return Err(self.wrong(target, "an instance to give a state to")),
-        };
-        let class = self.arena.object(object).class;
-        match self.callable(class)? {
-            Some(Known::Reconstruct) if self.is_numpy_class(object) => {
-                return self.array_state(target, state);
-            }
-            Some(Known::ArrayWrapper) if nested => {
-                return Err(Problem::unexpected(
-                    "the pickle of an object array inside a joblib file",
-                    "a plain pickle",
-                    "another array of joblib's",
-                ));
-            }
-            Some(Known::ArrayWrapper) => return self.joblib_array(target, state),
-            _ => {}
-        }
-        let object = self.arena.object_mut(object);
-        if object.state.is_some() {
-            return Err(Problem::unexpected("BUILD", "one state for an instance", "a second one"));
-        }
-        object.state = Some(state);
-        Ok(())
-    }
-
-    fn is_latin1(&self, encoding: NodeId) -> bool {
-        matches!(self.arena.text(encoding), Some("latin1" | "latin-1" | "iso-8859-1"))
-    }
-
-    /// The bytes whose numbers are a text's characters.
-    fn encode(&mut self, text: NodeId) -> Result<NodeId, Problem> {
-        let Some(text) = self.arena.text(text) else {
-            return Err(self.wrong(text, "text that stands for bytes"));
-        };
-        let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        match bytes {
-            Some(bytes) => self.add_made_bytes(bytes),
-            None => {
-                Err(Problem::unexpected(self.op, "characters up to U+00FF, which stand for bytes", "others"))
-            }
-        }
-    }
 }
 
 fn pairs(op: &'static str, len: usize) -> Result<(), Problem> {
@@ -843,78 +594,4 @@ fn int_len(len: u64) -> Result<(), Problem> {
         max: limits::PICKLE_INT_BYTES_MAX as u64,
         unit: "bytes",
     })
-}
-
-/// The name of an opcode in `pickletools`.
-fn op_name(op: u8) -> &'static str {
-    match op {
-        0x80 => "PROTO",
-        0x95 => "FRAME",
-        b'N' => "NONE",
-        0x88 => "NEWTRUE",
-        0x89 => "NEWFALSE",
-        b'J' => "BININT",
-        b'K' => "BININT1",
-        b'M' => "BININT2",
-        0x8a => "LONG1",
-        0x8b => "LONG4",
-        b'I' => "INT",
-        b'L' => "LONG",
-        b'G' => "BINFLOAT",
-        b'F' => "FLOAT",
-        0x8c => "SHORT_BINUNICODE",
-        b'X' => "BINUNICODE",
-        0x8d => "BINUNICODE8",
-        b'V' => "UNICODE",
-        b'C' => "SHORT_BINBYTES",
-        b'B' => "BINBYTES",
-        0x8e => "BINBYTES8",
-        0x96 => "BYTEARRAY8",
-        b'U' => "SHORT_BINSTRING",
-        b'T' => "BINSTRING",
-        b'S' => "STRING",
-        b']' => "EMPTY_LIST",
-        b'}' => "EMPTY_DICT",
-        0x8f => "EMPTY_SET",
-        b')' => "EMPTY_TUPLE",
-        0x85 => "TUPLE1",
-        0x86 => "TUPLE2",
-        0x87 => "TUPLE3",
-        b't' => "TUPLE",
-        b'l' => "LIST",
-        b'd' => "DICT",
-        0x91 => "FROZENSET",
-        b'a' => "APPEND",
-        b'e' => "APPENDS",
-        b's' => "SETITEM",
-        b'u' => "SETITEMS",
-        0x90 => "ADDITEMS",
-        b'(' => "MARK",
-        b'0' => "POP",
-        b'1' => "POP_MARK",
-        b'2' => "DUP",
-        b'p' => "PUT",
-        b'q' => "BINPUT",
-        b'r' => "LONG_BINPUT",
-        0x94 => "MEMOIZE",
-        b'g' => "GET",
-        b'h' => "BINGET",
-        b'j' => "LONG_BINGET",
-        b'c' => "GLOBAL",
-        0x93 => "STACK_GLOBAL",
-        b'R' => "REDUCE",
-        0x81 => "NEWOBJ",
-        0x92 => "NEWOBJ_EX",
-        b'b' => "BUILD",
-        b'P' => "PERSID",
-        b'Q' => "BINPERSID",
-        0x82 => "EXT1",
-        0x83 => "EXT2",
-        0x84 => "EXT4",
-        b'i' => "INST",
-        b'o' => "OBJ",
-        0x97 => "NEXT_BUFFER",
-        0x98 => "READONLY_BUFFER",
-        _ => "an unknown opcode",
-    }
 }

@@ -18,6 +18,7 @@
 
 mod arena;
 mod array;
+mod calls;
 mod container;
 mod cursor;
 mod dtype;
@@ -27,6 +28,8 @@ mod golden_tests;
 mod machine;
 mod names;
 mod numpy;
+mod opcode;
+mod stream;
 mod text;
 mod value;
 
