@@ -1,0 +1,463 @@
+"""Makes the golden files of the scikit-learn engine: fitted models and what they answer.
+
+    python make.py OUT_FOLDER [--all]
+    python make.py OUT_FOLDER --refused
+
+Run once per scikit-learn version, each in an environment of its own (README.md
+lists them); writes OUT_FOLDER/sklearn-<version>.json. `--all` writes every
+case, otherwise each class once; `--refused` writes refused.json, files that must
+not load: {"cases": [{"name", "file"}]}. Data and fits are seeded, so a second run gives
+the same answers up to the last bits of the solvers.
+
+The file: {"provenance": {...}, "inputs": {name: array}, "cases": [{"name",
+"class", "container", "file": base64 of the dump, "input": name of the input,
+"n_features", "feature_names": [..] or null, "methods": {method: array}}]}.
+An array is {"dtype", "shape", "values"}, values flat and row-major, floats as
+shortest round-trip decimals or "nan", "inf", "-inf".
+"""
+
+import base64
+import io
+import json
+import math
+import pickle
+import platform
+import sys
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import scipy
+import sklearn
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import *  # noqa: F403
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.svm import LinearSVC, LinearSVR
+
+SEED = 20261123
+VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
+METHODS = (
+    "predict", "predict_proba", "predict_log_proba", "decision_function",
+    "transform", "inverse_transform", "score_samples", "apply", "kneighbors",
+)
+LOG_LOSS = "log" if VERSION < (1, 1) else "log_loss"
+
+rng = np.random.RandomState(SEED)
+ROWS, FEATURES = 36, 3
+X = rng.normal(size=(ROWS, FEATURES)) * [1.0, 3.0, 0.5] + [0.0, 1.0, -2.0]
+W = np.array([1.5, -0.7, 2.0])
+Y = X @ W + 0.5 + 0.3 * rng.normal(size=ROWS)
+Y_MANY = np.c_[Y, X @ [0.3, 1.1, -0.4] + 0.2 * rng.normal(size=ROWS)]
+Y_POSITIVE = np.exp(0.2 * Y - 0.5)
+THREE = np.digitize(Y, np.quantile(Y, [0.33, 0.66]))
+TWO = (Y > np.median(Y)).astype(int)
+LABELS = {
+    "two": TWO,
+    "two_negative": TWO * 2 - 1,
+    "two_float": TWO * 2.0 + 1.0,
+    "two_bool": TWO.astype(bool),
+    "two_str": np.array(["no", "yes"])[TWO],
+    "two_object": np.array(["nein", "ja, äh"], dtype=object)[TWO],
+    "two_int32": TWO.astype(np.int32),
+    "three": THREE,
+    "three_apart": np.array([7, -3, 40])[THREE],
+    "three_float": np.array([-1.0, 3.0, 8.0])[THREE],
+    "three_str": np.array(["rot", "gelb", "grün"])[THREE],
+    "three_object": np.array(["a", "bb", "ccc"], dtype=object)[THREE],
+    "multilabel": np.c_[TWO, THREE > 0, X[:, 1] > 1].astype(int),
+}
+FRAME = pd.DataFrame(X, columns=["alpha", "beta two", "γ"])
+INPUTS = {
+    "x": np.round(rng.normal(size=(3, FEATURES)) * [1.0, 3.0, 0.5] + [0.0, 1.0, -2.0], 3),
+    "one": np.round(rng.normal(size=(4, 1)), 3),
+    # Far away, so that sigmoids saturate and scalers clip.
+    "far": np.array([[60.0, -40.0, 9.0], [-700.0, 3.0, 0.5], [1e9, -1e9, 1e3]]),
+    "missing": np.array([[1.0, np.nan, 0.25], [np.nan, np.nan, np.nan], [-2.5, 4.0, np.nan]]),
+}
+
+CASES = []
+
+
+def case(name, make, y=None, x=X, given="x", core=False, then=None):
+    """One model. `core` cases are written for every version; `then` is done to the fitted one."""
+    CASES.append((name, make, y, x, given, core, then))
+
+
+def regressors():
+    least_squares = {
+        "LinearRegression": {}, "Ridge": {}, "RidgeCV": {}, "Lasso": {"alpha": 0.05},
+        "LassoCV": {"alphas": [0.1, 0.01], "cv": 2}, "ElasticNet": {"alpha": 0.05},
+        "ElasticNetCV": {"alphas": [0.1, 0.01], "cv": 2}, "Lars": {}, "LarsCV": {"cv": 2},
+        "LassoLars": {"alpha": 0.01}, "LassoLarsCV": {"cv": 2}, "LassoLarsIC": {},
+        "OrthogonalMatchingPursuit": {}, "OrthogonalMatchingPursuitCV": {"cv": 2},
+        "BayesianRidge": {}, "ARDRegression": {}, "HuberRegressor": {},
+        "TheilSenRegressor": {"random_state": 0}, "SGDRegressor": {"random_state": 0},
+        "PassiveAggressiveRegressor": {"random_state": 0},
+        "QuantileRegressor": {"alpha": 0.01, "solver": "highs"},
+    }
+    for name, options in least_squares.items():
+        cls = globals()[name]
+        case(f"{name}", lambda cls=cls, o=options: cls(**o), Y, core=True)
+        if name != "PassiveAggressiveRegressor":
+            case(f"{name} without intercept", lambda cls=cls, o=options: cls(**o, fit_intercept=False), Y)
+    for name in ("LinearRegression", "Ridge", "RidgeCV", "Lasso", "ElasticNet", "Lars", "LassoLars",
+                 "OrthogonalMatchingPursuit"):
+        cls, options = globals()[name], least_squares[name]
+        case(f"{name} of two targets", lambda cls=cls, o=options: cls(**o), Y_MANY)
+        case(f"{name} of one column", lambda cls=cls, o=options: cls(**o), Y[:, None])
+    case("LinearRegression of two targets without intercept",
+         lambda: LinearRegression(fit_intercept=False), Y_MANY)
+    case("LinearRegression positive", lambda: LinearRegression(positive=True), Y)
+    case("LinearRegression of one feature", lambda: LinearRegression(), Y, x=X[:, :1], given="one")
+    case("LinearRegression on a frame", lambda: LinearRegression(), Y, x=FRAME, core=True)
+    case("LinearRegression of float32", lambda: LinearRegression(), Y.astype(np.float32),
+         x=X.astype(np.float32))
+    case("LinearRegression of integers", lambda: LinearRegression(), np.round(Y).astype(int),
+         x=np.round(X * 10).astype(int))
+    case("LinearRegression far away", lambda: LinearRegression(), Y, given="far")
+    case("Ridge of many alphas", lambda: Ridge(alpha=[0.1, 2.0]), Y_MANY)
+    case("Lasso positive, float32", lambda: Lasso(alpha=0.01, positive=True), Y.astype(np.float32),
+         x=X.astype(np.float32))
+    for loss in ("huber", "epsilon_insensitive", "squared_epsilon_insensitive"):
+        case(f"SGDRegressor {loss}", lambda loss=loss: SGDRegressor(loss=loss, random_state=0), Y)
+    case("SGDRegressor averaged", lambda: SGDRegressor(average=True, random_state=0), Y)
+    case("LinearSVR", lambda: LinearSVR(random_state=0, max_iter=20000), Y, core=True)
+    case("LinearSVR without intercept", lambda: LinearSVR(random_state=0, fit_intercept=False, max_iter=20000), Y)
+    for name, options in {
+        "MultiTaskLasso": {"alpha": 0.05}, "MultiTaskElasticNet": {"alpha": 0.05},
+        "MultiTaskLassoCV": {"alphas": [0.1, 0.01], "cv": 2},
+        "MultiTaskElasticNetCV": {"alphas": [0.1, 0.01], "cv": 2},
+    }.items():
+        cls = globals()[name]
+        case(name, lambda cls=cls, o=options: cls(**o), Y_MANY, core=True)
+        case(f"{name} without intercept", lambda cls=cls, o=options: cls(**o, fit_intercept=False), Y_MANY)
+    for name in ("PoissonRegressor", "GammaRegressor", "TweedieRegressor"):
+        cls = globals()[name]
+        case(name, lambda cls=cls: cls(), Y_POSITIVE, core=True)
+        case(f"{name} without intercept", lambda cls=cls: cls(fit_intercept=False), Y_POSITIVE)
+    case("PoissonRegressor far away", lambda: PoissonRegressor(), Y_POSITIVE, given="far")
+    for power, link in ((0, "auto"), (0, "log"), (1, "auto"), (1.5, "auto"), (2, "log"), (1.5, "identity"), (3, "auto")):
+        case(f"TweedieRegressor power {power} link {link}",
+             lambda power=power, link=link: TweedieRegressor(power=power, link=link, alpha=0.1),
+             Y_POSITIVE, core=(power, link) in ((0, "auto"), (1.5, "auto"), (0, "log")))
+    case("RANSACRegressor", lambda: RANSACRegressor(random_state=0), Y, core=True)
+    case("RANSACRegressor of Ridge, two targets",
+         lambda: RANSACRegressor(Ridge(), min_samples=8, random_state=0), Y_MANY)
+
+
+def classifiers():
+    plain = {
+        "LogisticRegression": {}, "LogisticRegressionCV": {"Cs": [0.1, 1.0], "cv": 2},
+        "SGDClassifier": {"random_state": 0}, "Perceptron": {"random_state": 0},
+        "PassiveAggressiveClassifier": {"random_state": 0}, "RidgeClassifier": {},
+        "RidgeClassifierCV": {}, "LinearSVC": {"random_state": 0, "max_iter": 20000},
+    }
+    for name, options in plain.items():
+        cls = globals()[name]
+        for labels in ("two", "three"):
+            case(f"{name} {labels}", lambda cls=cls, o=options: cls(**o), LABELS[labels], core=True)
+        for labels in ("two_str", "three_str", "three_apart"):
+            case(f"{name} {labels}", lambda cls=cls, o=options: cls(**o), LABELS[labels])
+        if name != "PassiveAggressiveClassifier":
+            case(f"{name} without intercept",
+                 lambda cls=cls, o=options: cls(**o, fit_intercept=False), LABELS["three"])
+    for labels in ("two_negative", "two_float", "two_bool", "two_object", "two_int32", "three_float",
+                   "three_object"):
+        case(f"LogisticRegression {labels}", lambda: LogisticRegression(), LABELS[labels],
+             core=labels in ("two_bool", "three_object"))
+        case(f"RidgeClassifier {labels}", lambda: RidgeClassifier(), LABELS[labels])
+    for solver in ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"):
+        for labels in ("two", "three"):
+            case(f"LogisticRegression {solver} {labels}",
+                 lambda solver=solver: LogisticRegression(solver=solver, random_state=0, max_iter=500),
+                 LABELS[labels], core=(solver, labels) in (("liblinear", "three"), ("newton-cholesky", "three")))
+    for way in ("ovr", "multinomial", "auto"):
+        for labels in ("two", "three"):
+            case(f"LogisticRegression {way} {labels}",
+                 lambda way=way: LogisticRegression(multi_class=way), LABELS[labels], core=way != "auto")
+            case(f"LogisticRegressionCV {way} {labels}",
+                 lambda way=way: LogisticRegressionCV(multi_class=way, Cs=[0.1, 1.0], cv=2), LABELS[labels])
+    for labels in ("two", "three"):
+        case(f"LogisticRegression far away {labels}", lambda: LogisticRegression(), LABELS[labels], given="far",
+             core=True)
+        case(f"SGDClassifier {LOG_LOSS} far away {labels}",
+             lambda: SGDClassifier(loss=LOG_LOSS, random_state=0), LABELS[labels], given="far")
+        case(f"SGDClassifier modified_huber far away {labels}",
+             lambda: SGDClassifier(loss="modified_huber", random_state=0), LABELS[labels], given="far")
+    case("LogisticRegression ovr far away", lambda: LogisticRegression(multi_class="ovr"),
+         LABELS["three"], given="far")
+    for loss in (LOG_LOSS, "modified_huber"):
+        # No class wants any row: what a sum of zero is normalised to has changed over the versions.
+        case(f"SGDClassifier {loss} without a winner", lambda loss=loss: SGDClassifier(loss=loss, random_state=0),
+             LABELS["three"], core=True, then=lambda model: setattr(model, "intercept_", model.intercept_ - 1e4))
+    case("LogisticRegression l1 saga", lambda: LogisticRegression(
+        penalty="l1", solver="saga", C=0.5, max_iter=500, random_state=0), LABELS["three"])
+    case("LogisticRegression of one feature", lambda: LogisticRegression(), LABELS["three"], x=X[:, :1], given="one")
+    case("LogisticRegression on a frame", lambda: LogisticRegression(), LABELS["three_str"], x=FRAME, core=True)
+    case("LogisticRegression of float32", lambda: LogisticRegression(), LABELS["three"], x=X.astype(np.float32))
+    for loss in ("hinge", LOG_LOSS, "modified_huber", "squared_hinge", "perceptron", "squared_error", "huber",
+                 "epsilon_insensitive", "squared_epsilon_insensitive"):
+        for labels in ("two", "three"):
+            case(f"SGDClassifier {loss} {labels}",
+                 lambda loss=loss: SGDClassifier(loss=loss, random_state=0), LABELS[labels],
+                 core=loss in (LOG_LOSS, "modified_huber"))
+    case("SGDClassifier averaged", lambda: SGDClassifier(loss=LOG_LOSS, average=True, random_state=0), LABELS["two"])
+    case("LinearSVC crammer_singer", lambda: LinearSVC(
+        multi_class="crammer_singer", random_state=0, max_iter=20000), LABELS["three"])
+    case("LinearSVC crammer_singer two", lambda: LinearSVC(
+        multi_class="crammer_singer", random_state=0, max_iter=20000), LABELS["two"])
+    for cls in (RidgeClassifier, RidgeClassifierCV):
+        case(f"{cls.__name__} multilabel", lambda cls=cls: cls(), LABELS["multilabel"], core=True)
+    case("SGDOneClassSVM", lambda: SGDOneClassSVM(random_state=0), core=True)
+    case("SGDOneClassSVM without intercept", lambda: SGDOneClassSVM(fit_intercept=False, nu=0.2, random_state=0))
+
+
+def transformers():
+    case("StandardScaler", lambda: StandardScaler(), core=True)
+    for mean in (True, False):
+        for std in (True, False):
+            case(f"StandardScaler mean {mean} std {std}",
+                 lambda mean=mean, std=std: StandardScaler(with_mean=mean, with_std=std))
+    case("StandardScaler of missing values", lambda: StandardScaler(), x=np.where(X > 2.5, np.nan, X), given="missing",
+         core=True)
+    case("StandardScaler of a constant column", lambda: StandardScaler(), x=np.c_[X[:, :2], np.full(ROWS, 4.0)])
+    case("StandardScaler on a frame", lambda: StandardScaler(), x=FRAME, core=True)
+    case("StandardScaler of float32", lambda: StandardScaler(), x=X.astype(np.float32))
+    case("StandardScaler set_output", lambda: StandardScaler().set_output(transform="pandas"), x=FRAME)
+    case("MinMaxScaler", lambda: MinMaxScaler(), core=True)
+    case("MinMaxScaler -1 to 2, clipped", lambda: MinMaxScaler(feature_range=(-1, 2), clip=True), given="far", core=True)
+    case("MinMaxScaler -1.5 to 2.25", lambda: MinMaxScaler(feature_range=(-1.5, 2.25)), given="far")
+    case("MinMaxScaler of missing values, clipped", lambda: MinMaxScaler(clip=True), given="missing")
+    case("MinMaxScaler of a constant column", lambda: MinMaxScaler(), x=np.c_[X[:, :2], np.full(ROWS, 4.0)])
+
+
+def pipelines():
+    case("Pipeline of scaler and regression", lambda: make_pipeline(StandardScaler(), LinearRegression()), Y, core=True)
+    case("Pipeline of scaler and classifier", lambda: Pipeline(
+        [("scale", MinMaxScaler(clip=True)), ("clf", LogisticRegression())]), LABELS["three_str"], core=True)
+    case("Pipeline of two scalers and sgd", lambda: make_pipeline(
+        StandardScaler(), MinMaxScaler((-1, 1)), SGDClassifier(loss="modified_huber", random_state=0)), LABELS["two_bool"])
+    case("Pipeline on a frame", lambda: make_pipeline(StandardScaler(), LogisticRegression()), LABELS["two"], x=FRAME,
+         core=True)
+    case("Pipeline of one step", lambda: make_pipeline(Ridge()), Y)
+    case("Pipeline of scalers", lambda: make_pipeline(StandardScaler(), MinMaxScaler()), core=True)
+    case("Pipeline within a pipeline", lambda: make_pipeline(
+        make_pipeline(StandardScaler(), MinMaxScaler()), make_pipeline(StandardScaler(), Lasso(alpha=0.01))), Y, core=True)
+    case("Pipeline with passthrough", lambda: Pipeline(
+        [("a", "passthrough"), ("b", StandardScaler()), ("c", "passthrough"), ("d", LogisticRegression())]),
+        LABELS["three"], core=True)
+    case("Pipeline with None", lambda: Pipeline([("a", StandardScaler()), ("b", None), ("c", Ridge())]), Y)
+    case("Pipeline ending in passthrough", lambda: Pipeline(
+        [("a", StandardScaler()), ("b", "passthrough")]), core=True)
+    case("Pipeline with missing values", lambda: make_pipeline(StandardScaler(), MinMaxScaler()), given="missing")
+    case("Pipeline of one-class", lambda: make_pipeline(StandardScaler(), SGDOneClassSVM(random_state=0)))
+    case("Pipeline of poisson", lambda: make_pipeline(StandardScaler(), PoissonRegressor()), Y_POSITIVE)
+    case("Pipeline of multilabel", lambda: make_pipeline(StandardScaler(), RidgeClassifier()), LABELS["multilabel"])
+
+
+# A prime number of them, so that no class keeps meeting the same one; mostly zlib, since it is small.
+CONTAINERS = (
+    "joblib zlib", "joblib", "joblib zlib", "pickle 2", "joblib zlib", "pickle 4", "joblib zlib", "joblib gzip",
+    "joblib zlib", "pickle 5", "joblib zlib", "joblib lzma", "joblib zlib", "pickle 3", "joblib zlib", "joblib bz2",
+    "joblib zlib", "pickle 0", "joblib zlib",
+)
+
+
+def dumped(model, container):
+    kind, _, how = container.partition(" ")
+    if kind == "pickle":
+        return pickle.dumps(model, protocol=int(how))
+    out = io.BytesIO()
+    # `lzma` is what joblib calls the "alone" container; level 9 keeps the goldens small.
+    joblib.dump(model, out, compress=(how, 9) if how else 0)
+    return out.getvalue()
+
+
+def array(values):
+    values = np.asarray(values)
+    flat = values.ravel().tolist()
+    if values.dtype.kind == "f":
+        flat = [v if math.isfinite(v) else repr(v) for v in flat]
+    kind = "str" if values.dtype.kind in "UO" else values.dtype.name
+    return {"dtype": kind, "shape": list(values.shape), "values": flat}
+
+
+def refused():
+    """Dumps that must be refused: unfitted, unknown, inconsistent, cyclic, callable."""
+
+    def with_attributes(model, **attributes):
+        for name, value in attributes.items():
+            setattr(model, name, value)
+        return model
+
+    def line():
+        return LinearRegression().fit(X, Y)
+
+    def three():
+        return LogisticRegression().fit(X, THREE)
+
+    def scaler():
+        return StandardScaler().fit(X)
+
+    def pipe(*steps):
+        return Pipeline([(f"s{i}", step) for i, step in enumerate(steps)])
+
+    def without(model, *names):
+        for name in names:
+            delattr(model, name)
+        return model
+
+    def cyclic():
+        whole = pipe(scaler(), line())
+        whole.steps.insert(1, ("again", whole))
+        return whole
+
+    def cyclic_ransac():
+        whole = RANSACRegressor(random_state=0).fit(X, Y)
+        whole.estimator_ = whole
+        return whole
+
+    def deep():
+        whole = pipe(scaler())
+        for _ in range(70):
+            whole = pipe(whole)
+        return whole
+
+    def bomb():
+        whole = pipe(scaler())
+        for _ in range(20):
+            whole = pipe(whole, whole)
+        return whole
+
+    forest = RandomForestClassifier(n_estimators=1, max_depth=1, random_state=0).fit(X, TWO)
+    models = {
+        "forest": forest,
+        "forest in a pipeline": pipe(scaler(), forest),
+        "forest in a pipeline in a pipeline": pipe(scaler(), pipe(scaler(), forest)),
+        "search": GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=2).fit(X, Y),
+        "function": pipe(FunctionTransformer(np.log1p), line()),
+        "own class": OwnModel(),
+        "unfitted": LinearRegression(),
+        "unfitted in a pipeline": pipe(StandardScaler(), LinearRegression()),
+        "unfitted ransac": RANSACRegressor(),
+        "overridden method": with_attributes(line(), predict=len),
+        "coef is text": with_attributes(line(), coef_="1, 2, 3"),
+        "coef is a function": with_attributes(line(), coef_=len),
+        "coef is of objects": with_attributes(line(), coef_=np.array([1.0, None, "x"], dtype=object)),
+        "coef has nan": with_attributes(line(), coef_=np.array([1.0, np.nan, 2.0])),
+        "coef is complex": with_attributes(line(), coef_=np.array([1.0, 2.0, 1j])),
+        "coef is sparse": SGDClassifier(random_state=0).fit(X, TWO).sparsify(),
+        "coef is short": with_attributes(line(), coef_=np.array([1.0, 2.0])),
+        "coef has three dimensions": with_attributes(line(), coef_=np.zeros((1, 1, 3))),
+        "coef is empty": with_attributes(without(line(), "n_features_in_"), coef_=np.zeros(0)),
+        "intercept is long": with_attributes(line(), intercept_=np.zeros(2)),
+        "intercept is infinite": with_attributes(line(), intercept_=np.inf),
+        "intercept is gone": without(line(), "intercept_"),
+        "intercept is none": with_attributes(line(), intercept_=None),
+        "classes are few": with_attributes(three(), classes_=np.array([0, 1])),
+        "classes are gone": without(three(), "classes_"),
+        "classes are mixed": with_attributes(three(), classes_=np.array([0, "one", None], dtype=object)),
+        "classes are complex": with_attributes(three(), classes_=np.array([0, 1, 2j])),
+        "multi_class is unknown": with_attributes(three(), multi_class="other"),
+        "loss is unknown": with_attributes(SGDClassifier(random_state=0).fit(X, TWO), loss="mine"),
+        "loss is a function": with_attributes(SGDClassifier(random_state=0).fit(X, TWO), loss=len),
+        "link is unknown": with_attributes(TweedieRegressor().fit(X, Y), _base_loss=len),
+        "offset is long": with_attributes(SGDOneClassSVM(random_state=0).fit(X), offset_=np.zeros(2)),
+        "n_features_in_ is negative": with_attributes(line(), n_features_in_=-3),
+        "n_features_in_ is text": with_attributes(line(), n_features_in_="three"),
+        "names are few": with_attributes(line(), feature_names_in_=np.array(["a"], dtype=object)),
+        "names are numbers": with_attributes(line(), feature_names_in_=np.array([1, 2, 3])),
+        "scale is short": with_attributes(scaler(), scale_=np.ones(2)),
+        "scale is gone": without(scaler(), "scale_"),
+        "with_mean is text": with_attributes(scaler(), with_mean="yes"),
+        "mean is none": with_attributes(scaler(), mean_=None),
+        "feature_range is one number": with_attributes(MinMaxScaler(clip=True).fit(X), feature_range=3),
+        "steps is a number": with_attributes(pipe(scaler()), steps=3),
+        "steps are empty": with_attributes(pipe(scaler()), steps=[]),
+        "steps are no pairs": with_attributes(pipe(scaler()), steps=[scaler()]),
+        "steps are only passthrough": pipe("passthrough", None),
+        "step is text": pipe("pass", line()),
+        "step cannot transform": pipe(line(), line()),
+        "widths differ": pipe(scaler(), LinearRegression().fit(X[:, :2], Y)),
+        "last step cannot answer": pipe(scaler(), [1, 2]),
+        "cyclic": cyclic(),
+        "cyclic ransac": cyclic_ransac(),
+        "deep": deep(),
+        "bomb": bomb(),
+        "a dict": {"coef_": np.zeros(3)},
+        "a number": 3.5,
+        "an array": np.zeros(3),
+        "a class": LinearRegression,
+    }
+    cases = [
+        {"name": name, "file": base64.b64encode(dumped(model, "joblib zlib")).decode()}
+        for name, model in models.items()
+    ]
+    return {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "joblib": joblib.__version__,
+            "command": "python make.py OUT_FOLDER --refused", "seed": SEED}, cases
+
+
+class OwnModel(LinearRegression):
+    """A class of the user's own."""
+
+
+def main():
+    if "--refused" in sys.argv[2:]:
+        sys.setrecursionlimit(10_000)
+        provenance, cases = refused()
+        with open(f"{sys.argv[1]}/refused.json", "w", encoding="utf-8") as out:
+            out.write('{"provenance": ' + json.dumps(provenance) + ',\n"cases": [\n')
+            out.write(",\n".join(json.dumps(c) for c in cases) + "\n]}\n")
+        return
+    folder, everything = sys.argv[1], "--all" in sys.argv[2:]
+    warnings.simplefilter("ignore")
+    np.seterr(all="ignore")
+    regressors(), classifiers(), transformers(), pipelines()
+    cases, left_out = [], []
+    for number, (name, make, y, x, given, core, then) in enumerate(CASES):
+        if not (core or everything):
+            continue
+        try:
+            model = make()
+            model.fit(x, y) if y is not None else model.fit(x)
+            then(model) if then else None
+        except (TypeError, ValueError, AttributeError) as why:  # a parameter or a label kind of other versions
+            left_out.append(f"{name}: {type(why).__name__}: {str(why).splitlines()[0]}"[:160])
+            continue
+        container = CONTAINERS[number % len(CONTAINERS)]
+        file = dumped(model, container)
+        model = joblib.load(io.BytesIO(file)) if container.startswith("joblib") else pickle.loads(file)
+        methods, rows = {}, INPUTS[given]
+        for method in METHODS:
+            if not hasattr(model, method):
+                continue
+            asked = rows
+            if hasattr(x, "columns") and method != "inverse_transform":
+                asked = pd.DataFrame(rows, columns=x.columns)
+            methods[method] = array(getattr(model, method)(asked))
+        names = getattr(model, "feature_names_in_", None)
+        cases.append({
+            "name": name, "class": type(model).__name__, "container": container, "input": given,
+            "n_features": rows.shape[1], "feature_names": None if names is None else list(names),
+            "methods": methods, "file": base64.b64encode(file).decode(),
+        })
+    provenance = {
+        "command": "python make.py OUT_FOLDER" + (" --all" if everything else ""), "seed": SEED,
+        "python": platform.python_version(), "scikit-learn": sklearn.__version__, "numpy": np.__version__,
+        "scipy": scipy.__version__, "joblib": joblib.__version__, "pandas": pd.__version__, "left_out": left_out,
+    }
+    inputs = {name: array(values) for name, values in INPUTS.items()}
+    with open(f"{folder}/sklearn-{sklearn.__version__}.json", "w", encoding="utf-8") as out:
+        out.write('{"provenance": ' + json.dumps(provenance, indent=1, ensure_ascii=False))
+        out.write(',\n"inputs": ' + json.dumps(inputs) + ',\n"cases": [\n')
+        out.write(",\n".join(json.dumps(c, ensure_ascii=False, separators=(",", ":")) for c in cases))
+        out.write("\n]}\n")
+    print(sklearn.__version__, len(cases), "cases;", len(left_out), "left out")
+
+
+if __name__ == "__main__":
+    main()
