@@ -11,6 +11,7 @@ pub mod tensor;
 pub mod formats;
 pub mod storage;
 
+pub mod engines;
 pub mod servable;
 
 pub mod execution;

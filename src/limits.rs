@@ -59,6 +59,16 @@ pub const PICKLE_ITEM_BYTES_MAX: usize = 1 << 20;
 pub const PICKLE_DTYPE_FIELDS_MAX: usize = 256;
 
 // --- estimators ----------------------------------------------------------------
+/// Estimators within each other: a pipeline in a pipeline is two. Building them
+/// recurses, so this bounds the stack, and stops one that contains itself.
+pub const ESTIMATOR_DEPTH_MAX: usize = 32;
+/// Estimators of one model, each counted wherever it stands, since a pickle may
+/// share one among many places. The largest forests have some 10 000 trees.
+pub const ESTIMATORS_MAX: usize = 200_000;
+/// Bytes copied for arrays and texts that stand in more than one place of a
+/// model, or cannot be told from such. The first copy of anything is justified by
+/// the file's own size, these are not.
+pub const ESTIMATOR_SHARED_BYTES_MAX: usize = 1 << 30;
 
 // --- repository and storage ----------------------------------------------------
 

@@ -1,0 +1,77 @@
+//! Plain structs become something that answers: one engine per kind of model.
+//!
+//! An engine reads through [`ModelDir`] and knows no clock, no network and no
+//! file system. [`open`] finds the kind of model, reads its file and builds it.
+
+pub mod platform;
+mod sklearn;
+
+use std::sync::Arc;
+
+use crate::limits;
+use crate::servable::Servable;
+use crate::storage::{ModelDir, StorageError};
+
+pub use platform::{DetectError, Detected, Platform, detect};
+pub use sklearn::{ModelError as SklearnError, Whom};
+
+/// Why a version's folder gave no servable.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It, or a file in it, cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// It is not one model.
+    #[error("{folder}: {source}")]
+    Detect {
+        /// The folder.
+        folder: String,
+        /// Why not.
+        source: DetectError,
+    },
+    /// It is a model of a kind that no engine here runs.
+    #[error("{file}: platform {platform} is not served by this build yet")]
+    NotServed {
+        /// The file that was recognised.
+        file: String,
+        /// Its platform.
+        platform: Platform,
+    },
+    /// It is a skops file, which is scikit-learn's but another container.
+    #[error("{file}: skops files are not read by this build yet; save the model with joblib.dump")]
+    Skops {
+        /// The file.
+        file: String,
+    },
+    /// It is a scikit-learn file that is refused.
+    #[error("{file}: {source}")]
+    Sklearn {
+        /// The file.
+        file: String,
+        /// Why.
+        source: SklearnError,
+    },
+}
+
+/// Reads the one model in `dir` and builds it. Blocks for as long as it takes.
+///
+/// # Errors
+/// [`OpenError`], whose message names the file and what was expected in it.
+pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
+    let Detected { platform, file } =
+        detect(&dir.entries()?).map_err(|source| OpenError::Detect { folder: dir.display(""), source })?;
+    let shown = dir.display(&file);
+    match platform {
+        Platform::Sklearn if file.ends_with(".skops") => Err(OpenError::Skops { file: shown }),
+        Platform::Sklearn => {
+            let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+            let model = sklearn::open(bytes);
+            model
+                .map(|model| Arc::new(model) as Arc<dyn Servable>)
+                .map_err(|source| OpenError::Sklearn { file: shown, source })
+        }
+        Platform::Xgboost | Platform::Lightgbm | Platform::Onnx | Platform::Tensorflow | Platform::Tflite => {
+            Err(OpenError::NotServed { file: shown, platform })
+        }
+    }
+}

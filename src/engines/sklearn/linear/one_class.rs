@@ -1,0 +1,64 @@
+//! `SGDOneClassSVM`: inlier or outlier by the sign of a weighted sum.
+
+use ndarray::ArrayView2;
+
+use super::per_output;
+use crate::engines::sklearn::math::Affine;
+use crate::engines::sklearn::state::Part;
+use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use crate::servable::RunError;
+use crate::tensor::{DType, Tensor};
+
+#[derive(Debug)]
+struct OneClass {
+    facts: Facts,
+    affine: Affine,
+    offset: f64,
+}
+
+/// Source: `sklearn.linear_model.SGDOneClassSVM`; its intercept is `-offset_`.
+pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    let coef = part.finite_numbers("coef_")?;
+    if coef.values.is_empty() || !matches!(coef.shape[..], [_] | [1, _]) {
+        let shape = coef.shown_shape();
+        return Err(part.refuse("coef_", format!("has shape {shape}; expected one coefficient per feature")));
+    }
+    let n_features = part.n_features(coef.values.len(), "coef_")?;
+    let offset = per_output(part, "offset_", 1)?[0];
+    let spec = |method, dtype| Spec { method, takes: n_features, dtype, gives: None };
+    let methods = vec![
+        spec(Method::Predict, DType::Int64),
+        spec(Method::DecisionFunction, DType::Double),
+        spec(Method::ScoreSamples, DType::Double),
+    ];
+    let feature_names = part.feature_names(n_features)?;
+    let facts = Facts { class: part.class, n_features, feature_names, check: Check::Finite, methods };
+    Ok(Box::new(OneClass { facts, affine: Affine::new(coef.values, vec![-offset], n_features), offset }))
+}
+
+impl Estimator for OneClass {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn compute(
+        &self,
+        x: ArrayView2<'_, f64>,
+        wanted: &[Method],
+        answers: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        let decisions = self.affine.apply(x);
+        for method in wanted {
+            let elements = match method {
+                Method::Predict => {
+                    let side = |&decision: &f64| if decision >= 0.0 { 1i64 } else { -1 };
+                    decisions.iter().map(side).collect::<Vec<_>>().into()
+                }
+                Method::ScoreSamples => decisions.iter().map(|d| d + self.offset).collect::<Vec<_>>().into(),
+                _ => decisions.clone().into(),
+            };
+            answers.push(answer(x.nrows(), None, elements)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! Whole-house tests, in one binary.
+
+mod sklearn_goldens;

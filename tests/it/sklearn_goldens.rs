@@ -1,0 +1,514 @@
+//! What scikit-learn 1.0 to 1.9 answered, and what Longshore answers from the same files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use longshore::engines;
+use longshore::servable::{Call, RunError, Servable, TensorSpec};
+use longshore::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
+use longshore::tensor::{DType, Elements, Tensor};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// A folder with files, in memory.
+#[derive(Debug)]
+struct Folder(BTreeMap<String, Vec<u8>>);
+
+impl Storage for Folder {
+    fn list(&self, _: &str) -> Result<Vec<Entry>, StorageError> {
+        let entry = |(name, file): (&String, &Vec<u8>)| Entry {
+            name: name.clone(),
+            kind: EntryKind::File { bytes: file.len() as u64, modified: None },
+        };
+        Ok(self.0.iter().map(entry).collect())
+    }
+
+    fn read(&self, file: &str, _: u64) -> Result<Vec<u8>, StorageError> {
+        self.0.get(file).cloned().ok_or_else(|| StorageError::NotFound(file.to_owned()))
+    }
+
+    fn display(&self, path: &str) -> String {
+        format!("memory/{path}")
+    }
+}
+
+fn open(name: &str, file: Vec<u8>) -> Result<Arc<dyn Servable>, engines::OpenError> {
+    engines::open(&ModelDir::new(Arc::new(Folder([(name.to_owned(), file)].into())), ""))
+}
+
+/// Standard base64 with padding, as Python writes it.
+fn from_base64(text: &str) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => u32::from(c - b'A'),
+        b'a'..=b'z' => u32::from(c - b'a') + 26,
+        b'0'..=b'9' => u32::from(c - b'0') + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => panic!("{c} is no base64"),
+    };
+    let mut bytes = Vec::new();
+    for four in text.trim_end_matches('=').as_bytes().chunks(4) {
+        let bits = four.iter().fold(0, |bits, &c| bits << 6 | digit(c)) << (6 * (4 - four.len()));
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
+    }
+    bytes
+}
+
+/// An array of a golden file.
+#[derive(Debug, Clone)]
+struct Golden {
+    dtype: String,
+    shape: Vec<usize>,
+    values: Vec<Value>,
+}
+
+impl Golden {
+    fn of(json: &Value) -> Self {
+        let numbers = json["shape"].as_array().unwrap().iter();
+        Self {
+            dtype: json["dtype"].as_str().unwrap().to_owned(),
+            shape: numbers.map(|n| usize::try_from(n.as_u64().unwrap()).unwrap()).collect(),
+            values: json["values"].as_array().unwrap().clone(),
+        }
+    }
+
+    fn doubles(&self) -> Vec<f64> {
+        self.values.iter().map(double).collect()
+    }
+
+    /// Panics unless `tensor` holds this: numbers to 1e-9, everything else exactly.
+    #[track_caller]
+    fn assert_is(&self, tensor: &Tensor, place: &str) {
+        assert_eq!(tensor.shape()[..], self.shape[..], "{place}: shape");
+        let dtype = match &*self.dtype {
+            "float64" | "float32" => DType::Double,
+            "int64" | "int32" => DType::Int64,
+            "bool" => DType::Bool,
+            "str" => DType::String,
+            other => panic!("{place}: dtype {other}"),
+        };
+        assert_eq!(tensor.dtype(), dtype, "{place}: dtype");
+        match tensor.elements() {
+            Elements::F64(got) => {
+                for (i, (&got, want)) in got.iter().zip(self.doubles()).enumerate() {
+                    assert!(close(got, want), "{place}: element {i} is {got}, scikit-learn's is {want}");
+                }
+            }
+            Elements::I64(got) => {
+                let want: Vec<i64> = self.values.iter().map(|value| value.as_i64().unwrap()).collect();
+                assert_eq!(got[..], want[..], "{place}");
+            }
+            Elements::Bool(got) => {
+                let want: Vec<u8> = self.values.iter().map(|value| value.as_bool().unwrap().into()).collect();
+                assert_eq!(got[..], want[..], "{place}");
+            }
+            Elements::Strings(got) => {
+                let want: Vec<&[u8]> =
+                    self.values.iter().map(|value| value.as_str().unwrap().as_bytes()).collect();
+                assert_eq!(got[..], want[..], "{place}");
+            }
+            other => panic!("{place}: {other:?}"),
+        }
+    }
+}
+
+fn double(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
+}
+
+fn close(got: f64, want: f64) -> bool {
+    // The floor is for sums that cancel to next to nothing.
+    got == want || (got.is_nan() && want.is_nan()) || (got - want).abs() <= (1e-9 * want.abs()).max(1e-14)
+}
+
+struct Case {
+    /// Version and name.
+    place: String,
+    class: String,
+    file: Vec<u8>,
+    input: Golden,
+    n_features: usize,
+    feature_names: Option<Vec<String>>,
+    methods: BTreeMap<String, Golden>,
+}
+
+impl Case {
+    fn open(&self) -> Arc<dyn Servable> {
+        open("model.joblib", self.file.clone()).unwrap_or_else(|error| panic!("{}: {error}", self.place))
+    }
+
+    fn matrix(&self) -> Tensor {
+        Tensor::new([self.input.shape[0], self.n_features], self.input.doubles().into()).unwrap()
+    }
+
+    fn columns(&self) -> Vec<Tensor> {
+        let values = self.input.doubles();
+        let column = |i| values.iter().skip(i).step_by(self.n_features).copied().collect::<Vec<f64>>();
+        (0..self.n_features).map(|i| Tensor::vector(column(i).into())).collect()
+    }
+}
+
+const VERSIONS: [&str; 10] =
+    ["1.0.2", "1.1.3", "1.2.2", "1.3.2", "1.4.2", "1.5.2", "1.6.1", "1.7.2", "1.8.0", "1.9.1"];
+
+fn golden_file(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sklearn").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let mut cases = Vec::new();
+    for version in VERSIONS {
+        let golden = golden_file(&format!("sklearn-{version}.json"));
+        assert_eq!(golden["provenance"]["scikit-learn"], version);
+        for case in golden["cases"].as_array().unwrap() {
+            let text = |key: &str| case[key].as_str().unwrap();
+            let names =
+                |names: &Vec<Value>| names.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+            let methods = case["methods"].as_object().unwrap().iter();
+            cases.push(Case {
+                place: format!("{version}, {} ({})", text("name"), text("container")),
+                class: text("class").to_owned(),
+                file: from_base64(text("file")),
+                input: Golden::of(&golden["inputs"][text("input")]),
+                n_features: usize::try_from(case["n_features"].as_u64().unwrap()).unwrap(),
+                feature_names: case["feature_names"].as_array().map(names),
+                methods: methods.map(|(name, answer)| (name.clone(), Golden::of(answer))).collect(),
+            });
+        }
+    }
+    cases
+});
+
+fn ask(
+    model: &dyn Servable,
+    signature: &str,
+    inputs: Vec<Tensor>,
+    outputs: &[usize],
+) -> Result<Vec<Tensor>, RunError> {
+    let (position, _) =
+        model.signatures().find(signature).unwrap_or_else(|| panic!("no signature {signature}"));
+    model.run(Call { signature: position, inputs: inputs.into(), outputs })
+}
+
+/// The methods behind the outputs of `serving_default`.
+fn default_methods(case: &Case) -> Vec<(&'static str, &'static str)> {
+    if case.methods.contains_key("predict") {
+        let mut outputs = vec![("predictions", "predict")];
+        if case.methods.contains_key("predict_proba") {
+            outputs.push(("probabilities", "predict_proba"));
+        }
+        return outputs;
+    }
+    vec![("transformed", "transform")]
+}
+
+/// Whether a stated output is what the golden one is.
+fn assert_states(spec: &TensorSpec, golden: &Golden, tensor: &Tensor, place: &str) {
+    let dims = spec.dims.as_deref().unwrap();
+    assert_eq!(dims.len(), golden.shape.len(), "{place}: rank");
+    assert_eq!(dims[0], None, "{place}");
+    assert!(
+        dims[1..].iter().zip(&golden.shape[1..]).all(|(dim, &want)| *dim == Some(want)),
+        "{place}: {dims:?}"
+    );
+    assert_eq!(spec.dtype, tensor.dtype(), "{place}");
+}
+
+#[test]
+fn every_method_of_every_golden_answers_as_scikit_learn_did() {
+    let mut replayed = 0;
+    for case in &*CASES {
+        let model = case.open();
+        let mut wanted: BTreeSet<&str> = case.methods.keys().map(String::as_str).collect();
+        wanted.insert("serving_default");
+        if case.feature_names.is_some() {
+            wanted.insert("columns");
+        }
+        let signatures: BTreeSet<&str> =
+            model.signatures().iter().map(|signature| &*signature.name).collect();
+        assert_eq!(signatures, wanted, "{}: signatures", case.place);
+
+        for (method, golden) in &case.methods {
+            let place = format!("{}: {method}", case.place);
+            let (_, signature) = model.signatures().find(method).unwrap();
+            assert_eq!(&*signature.inputs[0].name, "inputs");
+            assert_eq!(&*signature.outputs[0].name, "outputs");
+            let answers =
+                ask(&*model, method, vec![case.matrix()], &[0]).unwrap_or_else(|e| panic!("{place}: {e}"));
+            golden.assert_is(&answers[0], &place);
+            assert_states(&signature.outputs[0], golden, &answers[0], &place);
+            replayed += 1;
+        }
+
+        let defaults = default_methods(case);
+        let mut ways = vec![("", vec![case.matrix()])];
+        if let Some(names) = &case.feature_names {
+            let (_, signature) = model.signatures().find("columns").unwrap();
+            let inputs: Vec<&str> = signature.inputs.iter().map(|input| &*input.name).collect();
+            assert_eq!(inputs, *names, "{}", case.place);
+            ways.push(("columns", case.columns()));
+        }
+        for (signature, inputs) in ways {
+            let (_, stated) = model.signatures().find(signature).unwrap();
+            let outputs: Vec<&str> = stated.outputs.iter().map(|output| &*output.name).collect();
+            assert_eq!(
+                outputs,
+                defaults.iter().map(|(output, _)| *output).collect::<Vec<_>>(),
+                "{}",
+                case.place
+            );
+            let all: Vec<usize> = (0..defaults.len()).collect();
+            let together = ask(&*model, signature, inputs.clone(), &all).unwrap();
+            for (i, (output, method)) in defaults.iter().enumerate() {
+                let place = format!("{}: {signature} {output}", case.place);
+                case.methods[*method].assert_is(&together[i], &place);
+                // Alone it is the same, and alone.
+                assert_eq!(
+                    ask(&*model, signature, inputs.clone(), &[i]).unwrap(),
+                    [together[i].clone()],
+                    "{place}"
+                );
+            }
+            let backwards: Vec<usize> = all.iter().rev().copied().collect();
+            let reversed: Vec<Tensor> = together.into_iter().rev().collect();
+            assert_eq!(ask(&*model, signature, inputs, &backwards).unwrap(), reversed, "{}", case.place);
+        }
+    }
+    assert!(replayed > 1800, "{replayed} methods replayed");
+}
+
+#[test]
+fn every_class_is_in_the_goldens_of_every_version() {
+    let classes = |version: &str| -> BTreeSet<&str> {
+        CASES.iter().filter(|case| case.place.starts_with(version)).map(|case| case.class.as_str()).collect()
+    };
+    let newest = classes("1.9.1");
+    assert_eq!(newest.len(), 42);
+    for version in VERSIONS {
+        assert_eq!(classes(version), newest, "{version}");
+    }
+}
+
+fn rows_of(tensor: &Tensor) -> Vec<Tensor> {
+    longshore::tensor::split_rows(tensor, &vec![1; tensor.shape()[0]]).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// A row's answer is the same, bit for bit, whatever its company and place.
+    #[test]
+    fn a_rows_answer_does_not_depend_on_its_batch(
+        case in 0usize..10_000,
+        rows in proptest::collection::vec(proptest::collection::vec(-50.0f64..50.0, 3), 1..9),
+        order in any::<prop::sample::Index>(),
+    ) {
+        let case = &CASES[case % CASES.len()];
+        let model = case.open();
+        let matrix = |rows: &[Vec<f64>]| {
+            let values: Vec<f64> = rows.iter().flat_map(|row| &row[..case.n_features]).copied().collect();
+            Tensor::new([rows.len(), case.n_features], values.into()).unwrap()
+        };
+        let mut turned = rows.clone();
+        let by = order.index(rows.len());
+        turned.rotate_left(by);
+        turned.reverse();
+        for method in case.methods.keys() {
+            let ask = |rows: &[Vec<f64>]| ask(&*model, method, vec![matrix(rows)], &[0]).unwrap().remove(0);
+            let batch = rows_of(&ask(&rows));
+            for (row, answer) in rows.iter().zip(&batch) {
+                prop_assert_eq!(&ask(std::slice::from_ref(row)), answer);
+            }
+            let mut expected = batch;
+            expected.rotate_left(by);
+            expected.reverse();
+            prop_assert_eq!(rows_of(&ask(&turned)), expected);
+        }
+    }
+}
+
+fn case(version: &str, name: &str) -> &'static Case {
+    let start = format!("{version}, {name} (");
+    CASES.iter().find(|case| case.place.starts_with(&start)).unwrap_or_else(|| panic!("no case {start}"))
+}
+
+#[track_caller]
+fn refuses(model: &dyn Servable, signature: &str, inputs: Vec<Tensor>, message: &str) {
+    let error = ask(model, signature, inputs, &[0]).unwrap_err();
+    let RunError::InvalidInput(said) = &error else { panic!("{error:?}") };
+    assert!(said.starts_with(message), "{said:?} is not {message:?}");
+}
+
+fn doubles(rows: usize, width: usize, values: Vec<f64>) -> Tensor {
+    Tensor::new([rows, width], values.into()).unwrap()
+}
+
+#[test]
+fn wrong_inputs_are_refused_in_scikit_learns_words() {
+    let line = case("1.9.1", "LinearRegression").open();
+    let pipe = case("1.9.1", "Pipeline of scaler and regression").open();
+    let scaler = case("1.9.1", "StandardScaler").open();
+    let ransac = case("1.9.1", "RANSACRegressor").open();
+    let one = |values: [f64; 3]| vec![doubles(1, 3, values.to_vec())];
+
+    let narrow = || vec![doubles(1, 2, vec![1.0, 2.0])];
+    for (model, class) in [
+        (&line, "LinearRegression"),
+        (&pipe, "StandardScaler"),
+        (&scaler, "StandardScaler"),
+        (&ransac, "RANSACRegressor"),
+    ] {
+        refuses(
+            &**model,
+            "",
+            narrow(),
+            &format!("X has 2 features, but {class} is expecting 3 features as input."),
+        );
+    }
+    refuses(&*scaler, "inverse_transform", narrow(), "X has 2 features, but StandardScaler is expecting 3");
+
+    let nan =
+        "Input X contains NaN.\nLinearRegression does not accept missing values encoded as NaN natively. For";
+    let infinity = "Input X contains infinity or a value too large for dtype('float64').";
+    for model in [&line, &pipe, &ransac] {
+        refuses(
+            &**model,
+            "",
+            one([1.0, f64::NAN, f64::INFINITY]),
+            match Arc::ptr_eq(model, &pipe) {
+                // The scaler lets NaN through, but not infinity, and comes first.
+                true => infinity,
+                false => nan,
+            },
+        );
+        refuses(&**model, "", one([1.0, f64::NAN, 0.0]), nan);
+        refuses(&**model, "", one([f64::NEG_INFINITY, 0.0, 0.0]), infinity);
+    }
+    assert!(ask(&*scaler, "", one([1.0, f64::NAN, 0.0]), &[0]).is_ok());
+    refuses(&*scaler, "", one([f64::INFINITY, 0.0, 0.0]), infinity);
+
+    let vector = Tensor::vector(vec![1.0, 2.0, 3.0].into());
+    refuses(
+        &*line,
+        "",
+        vec![vector],
+        "Expected 2D array, got 1D array instead: input `inputs` has shape [3]. Reshape",
+    );
+    let scalar = Tensor::new(longshore::tensor::Shape::scalar(), vec![1.0].into()).unwrap();
+    refuses(&*line, "", vec![scalar], "Expected 2D array, got scalar array instead: ");
+    let cube = Tensor::new([1, 1, 3], vec![1.0, 2.0, 3.0].into()).unwrap();
+    refuses(
+        &*line,
+        "",
+        vec![cube],
+        "Found array with dim 3, while dim <= 2 is required: input `inputs` has shape [1,1,3]",
+    );
+    let text = Tensor::new([1, 1], vec![bytes::Bytes::from_static(b"1")].into()).unwrap();
+    refuses(&*line, "", vec![text], "input `inputs` is string; expected real numbers");
+
+    let frame = case("1.9.1", "LinearRegression on a frame").open();
+    let column = |values: &[f64]| Tensor::vector(values.to_vec().into());
+    let uneven = vec![column(&[1.0, 2.0]), column(&[1.0]), column(&[1.0, 2.0])];
+    refuses(&*frame, "columns", uneven, "column `beta two` has 1 rows, but column `alpha` has 2");
+    let standing = vec![column(&[1.0]), doubles(1, 1, vec![1.0]), column(&[1.0])];
+    refuses(
+        &*frame,
+        "columns",
+        standing,
+        "column `beta two` has shape [1,1]; [-1] is expected, one value per row",
+    );
+}
+
+#[test]
+fn no_rows_are_answered_with_no_rows() {
+    for case in CASES.iter().filter(|case| case.place.starts_with("1.9.1")) {
+        let model = case.open();
+        for (method, golden) in &case.methods {
+            let empty = doubles(0, case.n_features, vec![]);
+            let answer = ask(&*model, method, vec![empty], &[0]).unwrap().remove(0);
+            assert_eq!(answer.shape()[0], 0, "{}: {method}", case.place);
+            assert_eq!(answer.shape()[1..], golden.shape[1..], "{}: {method}", case.place);
+        }
+        let narrow = ask(&*model, "", vec![doubles(0, case.n_features + 1, vec![])], &[0]);
+        assert!(matches!(narrow, Err(RunError::InvalidInput(_))), "{}", case.place);
+    }
+}
+
+#[test]
+fn every_real_dtype_is_taken_as_numpy_converts_it() {
+    let model = case("1.9.1", "LinearRegression").open();
+    let values = [1u8, 0, 1, 1, 1, 0];
+    let as_doubles: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+    let want = ask(&*model, "", vec![doubles(2, 3, as_doubles)], &[0]).unwrap();
+    macro_rules! elements {
+        ($($of:expr),*) => {[$(values.iter().map(|&v| ($of)(v)).collect::<Vec<_>>().into()),*]};
+    }
+    let kinds: [Elements; 12] = elements![
+        f32::from,
+        f64::from,
+        |v| half::f16::from_f32(f32::from(v)),
+        |v| half::bf16::from_f32(f32::from(v)),
+        |v| v as i8,
+        i16::from,
+        i32::from,
+        i64::from,
+        u8::from,
+        u16::from,
+        u32::from,
+        u64::from
+    ];
+    for elements in kinds.into_iter().chain([values.map(|v| v == 1).to_vec().into()]) {
+        let dtype = elements.dtype();
+        let input = Tensor::new([2, 3], elements).unwrap();
+        let (_, signature) = model.signatures().find("").unwrap();
+        assert!(signature.inputs[0].takes(dtype));
+        assert_eq!(ask(&*model, "", vec![input], &[0]).unwrap(), want, "{dtype}");
+    }
+}
+
+#[test]
+fn what_must_not_load_is_refused_by_name_and_place() {
+    let golden = golden_file("refused.json");
+    let mut said: BTreeMap<&str, String> = BTreeMap::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let error = open("model.pkl", from_base64(case["file"].as_str().unwrap())).err();
+        let error = error.unwrap_or_else(|| panic!("{name} was loaded")).to_string();
+        let message = error.strip_prefix("memory/model.pkl: ").unwrap_or_else(|| panic!("{name}: {error}"));
+        said.insert(name, message.to_owned());
+    }
+    let mut wrong = Vec::new();
+    for (name, message) in REFUSALS {
+        let got = said.remove(name).unwrap_or_else(|| panic!("no case {name}"));
+        if got != *message {
+            wrong.push(format!("{name}:\n  said {got:?}\n  want {message:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(said.is_empty(), "no message is expected of {said:#?}");
+}
+
+const REFUSALS: &[(&str, &str)] = &[];
+
+#[test]
+fn other_platforms_are_known_by_name() {
+    for (file, message) in [
+        ("model.onnx", "memory/model.onnx: platform onnx is not served by this build yet"),
+        ("saved_model.pb", "memory/saved_model.pb: platform tensorflow is not served by this build yet"),
+        (
+            "model.skops",
+            "memory/model.skops: skops files are not read by this build yet; save the model with joblib.dump",
+        ),
+    ] {
+        assert_eq!(open(file, vec![0]).unwrap_err().to_string(), message);
+    }
+    let nothing = open("weights.bin", vec![]).unwrap_err().to_string();
+    assert!(
+        nothing.starts_with("memory/: no model file: the folder holds weights.bin; expected one of "),
+        "{nothing}"
+    );
+    let broken = open("model.pkl", b"not a pickle".to_vec()).unwrap_err().to_string();
+    assert!(broken.starts_with("memory/model.pkl: "), "{broken}");
+}
