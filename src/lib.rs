@@ -1,9 +1,10 @@
 //! Longshore, a model inference server.
 
 // Declared in reading order, lowest floor first.
+pub mod limits;
+
 pub mod error;
 pub mod ids;
-pub mod limits;
 pub mod proto;
 
 pub mod tensor;
@@ -11,10 +12,12 @@ pub mod tensor;
 pub mod formats;
 pub mod storage;
 
-pub mod engines;
 pub mod servable;
+
+pub mod engines;
 
 pub mod execution;
 pub mod lifecycle;
-pub mod frontends;
 pub mod repository;
+
+pub mod frontends;

@@ -141,7 +141,7 @@ pub fn detect(entries: &[Entry]) -> Result<Detected, DetectError> {
     found.pop().ok_or_else(|| {
         let name = |entry: &Entry| match entry.kind {
             EntryKind::File { .. } => entry.name.clone(),
-            EntryKind::Folder => format!("{}/", entry.name),
+            EntryKind::Folder { .. } | EntryKind::Unreachable { .. } => format!("{}/", entry.name),
         };
         DetectError::Nothing { found: listed(visible().map(name).collect()) }
     })
@@ -153,7 +153,7 @@ mod tests {
 
     fn entries(names: &[&str]) -> Vec<Entry> {
         let entry = |name: &&str| match name.strip_suffix('/') {
-            Some(folder) => Entry { name: folder.to_owned(), kind: EntryKind::Folder },
+            Some(folder) => Entry { name: folder.to_owned(), kind: EntryKind::Folder { modified: None } },
             None => Entry { name: (*name).to_owned(), kind: EntryKind::File { bytes: 1, modified: None } },
         };
         names.iter().map(entry).collect()
