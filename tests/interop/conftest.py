@@ -1,0 +1,144 @@
+"""Starts the real server for the tests, and stops it the way an operator would."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from serving import Client, publish
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 30
+# What the server prints where it listens for gRPC: `… gRPC … 127.0.0.1:43210 …`.
+LISTENING = re.compile(r"grpc\S*\s.*?((?:\d+\.){3}\d+|\[[0-9a-f:]+\]|localhost):(\d+)", re.IGNORECASE)
+
+
+def longshore_binary() -> Path:
+    """The binary under test."""
+    given = os.environ.get("LONGSHORE_BIN")
+    binary = Path(given) if given else ROOT / "target" / "release" / "longshore"
+    if not binary.is_file():
+        pytest.exit(f"no server to test at {binary}: build it, or name it in LONGSHORE_BIN", returncode=2)
+    return binary.resolve()
+
+
+class Server:
+    """One running server, on a port that it picked itself."""
+
+    def __init__(self, repository: Path, *flags: str):
+        self.repository = repository
+        self.output: list[str] = []
+        self.process = subprocess.Popen(
+            [
+                longshore_binary(),
+                f"--model_repository={repository}",
+                "--bind_address=127.0.0.1",
+                "--port=0",
+                *flags,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._listening = threading.Event()
+        self.address = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._listening.wait(START_SECONDS) or not self.address:
+            self.process.kill()
+            raise AssertionError(f"no gRPC address within {START_SECONDS} s; it said:\n{self.text()}")
+        self.client = Client(self.address)
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.output.append(line)
+            found = LISTENING.search(line)
+            if found and not self.address:
+                self.address = f"127.0.0.1:{found[2]}"
+                self._listening.set()
+        self._listening.set()
+
+    def text(self) -> str:
+        """All that it has printed so far."""
+        return "".join(self.output)
+
+    def publish(self, name: str, version: int | str, model, **how) -> Path:
+        """Drops a version into its repository, in one rename."""
+        return publish(self.repository, name, version, model, **how)
+
+    def begin_stop(self):
+        """Tells it to stop, and does not wait."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self):
+        """Stops it with SIGTERM, and asserts that it ended well."""
+        if self.process.poll() is None:
+            self.begin_stop()
+        self.end()
+
+    def end(self):
+        """Waits for its end, which has to be a clean one."""
+        try:
+            code = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"still running {STOP_SECONDS} s after SIGTERM:\n{self.text()}") from None
+        self._reader.join(5)
+        self.client.close()
+        assert code == 0, f"exit code {code}, expected 0; it said:\n{self.text()}"
+        assert "panicked" not in self.text(), self.text()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts servers with flags of the test's own; each is stopped at its end."""
+    servers = []
+
+    def start_one(*flags: str, repository: Path | None = None) -> Server:
+        if repository is None:
+            repository = tmp_path / "models"
+            repository.mkdir(exist_ok=True)
+        servers.append(Server(repository, *flags))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start):
+    """A server of this test's own, over an empty repository."""
+    return start()
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """One server for many tests, over a copy of the committed sample repository."""
+    repository = tmp_path_factory.mktemp("sample") / "model_repository"
+    shutil.copytree(ROOT / "model_repository", repository)
+    server = Server(repository)
+    server.client.wait_available("linear_regression", 1)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """One server for many models: each test brings models under names of its own."""
+    server = Server(tmp_path_factory.mktemp("shared"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def grpc_address(sample) -> str:
+    """HOST:PORT of a running server, or of the one that LONGSHORE_GRPC names."""
+    return os.environ.get("LONGSHORE_GRPC") or sample.address

@@ -1,0 +1,103 @@
+"""Standard clients of health checking and reflection, which know nothing of us."""
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from serving import CALL_SECONDS, eventually
+from test_rollout import trained
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+PREDICTION = "tensorflow.serving.PredictionService"
+MODEL = "tensorflow.serving.ModelService"
+SERVICES = {PREDICTION, MODEL, "grpc.health.v1.Health"}
+
+
+def check(server, service: str):
+    request = health_pb2.HealthCheckRequest(service=service)
+    return server.client.health.Check(request, timeout=CALL_SECONDS).status
+
+
+@pytest.mark.parametrize("service", ["", PREDICTION, MODEL, "PredictionService", "ModelService", "model:linear_regression"])
+def test_a_serving_server_says_so_for_each_name(sample, service):
+    assert check(sample, service) == SERVING
+
+
+@pytest.mark.parametrize("service", ["nobody", "model:nobody", "model:"])
+def test_health_of_a_stranger_is_not_found(sample, service):
+    with pytest.raises(grpc.RpcError) as caught:
+        check(sample, service)
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_health_of_a_model_follows_the_model(server):
+    server.publish("good", 1, trained(1))
+    server.publish("bad", 1, b"this is no model")
+    server.client.wait_available("good", 1)
+    eventually(lambda: server.client.status("bad")[1].status.error_code != 0)
+    assert check(server, "model:good") == SERVING
+    assert check(server, "model:bad") == NOT_SERVING
+    assert check(server, "") == SERVING, "one bad model does not take the others out of service"
+
+
+def test_watching_a_model_tells_when_it_is_ready(server):
+    server.publish("late", 1, b"not yet a model")
+    eventually(lambda: _known(server, "late"))
+    request = health_pb2.HealthCheckRequest(service="model:late")
+    watch = server.client.health.Watch(request, timeout=CALL_SECONDS)
+    assert next(watch).status == NOT_SERVING
+    server.publish("late", 2, trained(2))
+    assert next(watch).status == SERVING
+    watch.cancel()
+
+
+def _known(server, name):
+    try:
+        return check(server, f"model:{name}") == NOT_SERVING
+    except grpc.RpcError:
+        return False
+
+
+def test_reflection_v1alpha_serves_pythons_own_client(sample):
+    database = ProtoReflectionDescriptorDatabase(sample.client.channel)
+    assert SERVICES <= set(database.get_services())
+    pool = DescriptorPool(database)
+    service = pool.FindServiceByName(PREDICTION)
+    assert {method.name for method in service.methods} == {
+        "Classify",
+        "Regress",
+        "Predict",
+        "MultiInference",
+        "GetModelMetadata",
+    }
+    request = pool.FindMessageTypeByName("tensorflow.serving.PredictRequest")
+    assert request.fields_by_name["inputs"].number == 2
+    tensor = pool.FindMessageTypeByName("tensorflow.TensorProto")
+    assert tensor.fields_by_name["tensor_content"].number == 4
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_answers_in_both_versions(sample, version):
+    # v1 has the messages of v1alpha under another path.
+    ask = sample.client.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    requests = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{PREDICTION}.Predict"),
+        reflection_pb2.ServerReflectionRequest(file_by_filename="tensorflow_serving/apis/predict.proto"),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.such.Symbol"),
+    ]
+    services, symbol, file, missing = ask(iter(requests), timeout=CALL_SECONDS)
+    listed = {service.name for service in services.list_services_response.service}
+    assert listed >= SERVICES | {f"grpc.reflection.{version}.ServerReflection"}
+    assert "tensorflow.serving.SessionService" not in listed, "what is not served is not listed"
+    assert symbol.file_descriptor_response.file_descriptor_proto
+    assert file.file_descriptor_response.file_descriptor_proto
+    assert missing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
