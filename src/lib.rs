@@ -1,6 +1,25 @@
-//! Longshore, a model inference server.
+//! Longshore, a model inference server: TensorFlow Serving's API and operating
+//! model, scikit-learn files served natively, nothing in a model file executed.
+//!
+//! The library is the binary's inside; `ARCHITECTURE.md` is its map.
+//!
+//! # The way of one request
+//! socket → [`frontends`] (wire → values) → [`dataplane`] (find the version, check
+//! the inputs) → [`execution`] (inline, or on a compute thread) → [`engines`]
+//! (numbers) → and back.
+//!
+//! # The way of one new version
+//! folder → [`repository`] (look, settle, choose) → [`lifecycle`] (load, publish,
+//! retire) → [`engines`] over [`formats`] over [`storage`].
+//!
+//! # What is deliberately absent
+//! * [`engines`] and [`formats`] know no clock, no network, no thread and no file
+//!   system: bytes in, numbers out.
+//! * [`lifecycle`] does not know what a tensor is.
+//! * Generated protobuf types ([`proto`]) stop in [`frontends`].
+//! * Nothing imports, calls or evaluates what a model file names.
 
-// Declared in reading order, lowest floor first.
+// Declared in reading order, lowest floor first; `tests/tidy.rs` holds the floors.
 pub mod limits;
 
 pub mod error;
@@ -19,5 +38,7 @@ pub mod engines;
 pub mod execution;
 pub mod lifecycle;
 pub mod repository;
+
+pub mod dataplane;
 
 pub mod frontends;

@@ -114,3 +114,14 @@ pub const REQUEST_INPUTS_MAX: usize = 4096;
 /// An error message to a gRPC client, in bytes, as the reference cuts it: it
 /// travels in a header, and header lists are bounded everywhere on the way.
 pub const GRPC_ERROR_BYTES_MAX: usize = 1024;
+/// HTTP/2 flow-control window of one request, in bytes. With the default of
+/// 1 MiB a request of that size stalls half-way for the caller's next turn.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The same for all requests of a connection together.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Requests in flight on one connection.
+pub const HTTP2_STREAMS_MAX: u32 = 1024;
+/// Accepted sockets that wait for one I/O loop to take them.
+pub const SOCKETS_WAITING_MAX: usize = 1024;
+/// Connections that the system may queue before they are accepted.
+pub const LISTEN_BACKLOG: u32 = 4096;

@@ -1,3 +1,5 @@
 //! The doors: wire to values and back, and nothing else.
 
+pub mod health;
+pub mod status;
 pub mod tfs;

@@ -1,4 +1,6 @@
-//! TensorFlow Serving's API.
+//! TensorFlow Serving's API: `tensorflow.serving.PredictionService` and
+//! `tensorflow.serving.ModelService`.
 
+pub mod grpc;
 pub mod signature_def;
 pub mod tensor_proto;

@@ -1,0 +1,273 @@
+//! The gRPC door of TensorFlow Serving's API.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::{signature_def, tensor_proto};
+use crate::dataplane::{DataPlane, Predict};
+use crate::error::{Code, ServingError};
+use crate::frontends::status::grpc_status;
+use crate::ids::{ModelQuery, VersionChoice};
+use crate::lifecycle::VersionStatus;
+use crate::limits;
+use crate::proto::tensorflow::TensorProto;
+use crate::proto::tensorflow::serving as pb;
+use crate::tensor::NamedTensors;
+use pb::model_service_server::{ModelService, ModelServiceServer};
+use pb::model_spec::VersionChoice as WireChoice;
+use pb::prediction_service_server::{PredictionService, PredictionServiceServer};
+
+/// Both services over one loop's data plane.
+#[derive(Debug, Clone)]
+pub struct Door {
+    plane: Arc<DataPlane>,
+}
+
+impl Door {
+    /// The door of one I/O loop.
+    #[must_use]
+    pub fn new(plane: Arc<DataPlane>) -> Self {
+        Self { plane }
+    }
+
+    /// `tensorflow.serving.PredictionService`, with our bounds on messages.
+    #[must_use]
+    pub fn prediction_service(&self) -> PredictionServiceServer<Self> {
+        PredictionServiceServer::new(self.clone())
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+    }
+
+    /// `tensorflow.serving.ModelService`, with our bounds on messages.
+    #[must_use]
+    pub fn model_service(&self) -> ModelServiceServer<Self> {
+        ModelServiceServer::new(self.clone())
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+    }
+
+    async fn predict(
+        &self,
+        metadata: &MetadataMap,
+        request: pb::PredictRequest,
+    ) -> Result<pb::PredictResponse, ServingError> {
+        let deadline = deadline(metadata);
+        let spec = request.model_spec.ok_or_else(missing_model_spec)?;
+        let (query, signature) = query(spec);
+        let asked = Predict {
+            query,
+            signature,
+            inputs: decode_inputs(request.inputs)?,
+            outputs_wanted: request.output_filter,
+            deadline,
+        };
+        // The name is the caller's; it goes back as it came.
+        let name = asked.query.name.clone();
+        let answer = self.plane.predict(asked).await?;
+        let outputs = answer.outputs.into_iter();
+        let encode = |tensor| tensor_proto::encode(tensor, tensor_proto::Form::TypedFields);
+        Ok(pb::PredictResponse {
+            outputs: outputs.map(|(alias, tensor)| (alias.as_ref().to_owned(), encode(tensor))).collect(),
+            model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
+        })
+    }
+
+    fn metadata(
+        &self,
+        request: pb::GetModelMetadataRequest,
+    ) -> Result<pb::GetModelMetadataResponse, ServingError> {
+        let spec = request.model_spec.ok_or_else(missing_model_spec)?;
+        if request.metadata_field.is_empty() {
+            let text = "GetModelMetadataRequest must specify at least one metadata_field";
+            return Err(ServingError::invalid_argument(text));
+        }
+        if let Some(field) = request.metadata_field.iter().find(|field| *field != SIGNATURE_DEF) {
+            return Err(ServingError::invalid_argument(format!("Metadata field {field} is not supported")));
+        }
+        let (query, _) = query(spec);
+        let handle = self.plane.find(&query)?;
+        let map = signature_def::signature_def_map(handle.servable().signatures());
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/tensorflow.serving.SignatureDefMap".to_owned(),
+            value: map.encode_to_vec().into(),
+        };
+        Ok(pb::GetModelMetadataResponse {
+            model_spec: Some(resolved_spec(query.name, handle.id().version.get(), String::new())),
+            metadata: [(SIGNATURE_DEF.to_owned(), any)].into_iter().collect(),
+        })
+    }
+
+    fn status(&self, request: pb::GetModelStatusRequest) -> Result<pb::GetModelStatusResponse, ServingError> {
+        let spec = request.model_spec.ok_or_else(missing_model_spec)?;
+        // A label is not looked at, as in the reference: all versions are told.
+        let version = match spec.version_choice {
+            Some(WireChoice::Version(version)) => Some(version),
+            Some(WireChoice::VersionLabel(_)) | None => None,
+        };
+        let versions = self.plane.status(&spec.name, version)?;
+        let model_version_status = versions.into_iter().map(version_status).collect();
+        Ok(pb::GetModelStatusResponse { model_version_status })
+    }
+}
+
+/// The one metadata field there is.
+const SIGNATURE_DEF: &str = "signature_def";
+
+fn missing_model_spec() -> ServingError {
+    ServingError::invalid_argument("Missing ModelSpec")
+}
+
+fn query(spec: pb::ModelSpec) -> (ModelQuery, String) {
+    let choice = match spec.version_choice {
+        None => VersionChoice::Latest,
+        Some(WireChoice::Version(version)) => VersionChoice::Specific(version),
+        Some(WireChoice::VersionLabel(label)) => VersionChoice::Label(label),
+    };
+    (ModelQuery { name: spec.name, choice }, spec.signature_name)
+}
+
+/// The version that answered, never the label that was asked for.
+fn resolved_spec(name: String, version: i64, signature_name: String) -> pb::ModelSpec {
+    let version_choice = Some(WireChoice::Version(version));
+    pb::ModelSpec { name, signature_name, version_choice }
+}
+
+fn decode_inputs(inputs: HashMap<String, TensorProto>) -> Result<NamedTensors, ServingError> {
+    if inputs.len() > limits::REQUEST_INPUTS_MAX {
+        let text =
+            format!("a request has at most {} inputs; got {}", limits::REQUEST_INPUTS_MAX, inputs.len());
+        return Err(ServingError::invalid_argument(text));
+    }
+    inputs
+        .into_iter()
+        .map(|(alias, proto)| match tensor_proto::decode(proto) {
+            Ok(tensor) => Ok((alias, tensor)),
+            Err(why) => {
+                let text = format!("tensor parsing error: {alias} ({why})");
+                Err(ServingError::invalid_argument(text))
+            }
+        })
+        .collect()
+}
+
+fn version_status(status: VersionStatus) -> pb::ModelVersionStatus {
+    let (error_code, error_message) = match status.error {
+        None => (Code::Ok as i32, String::new()),
+        Some(error) => (error.code() as i32, error.message().to_owned()),
+    };
+    pb::ModelVersionStatus {
+        version: status.version.get(),
+        state: status.state.wire_number(),
+        status: Some(pb::StatusProto { error_code, error_message }),
+    }
+}
+
+/// When the caller stops waiting: now plus `grpc-timeout`, less a moment, so that
+/// our answer is there before the transport gives up in words of its own.
+fn deadline(metadata: &MetadataMap) -> Option<Instant> {
+    const HEAD_START: Duration = Duration::from_millis(1);
+    let timeout = timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
+    Instant::now().checked_add(timeout.saturating_sub(HEAD_START))
+}
+
+/// Reads a `grpc-timeout`: at most 8 digits and a unit.
+/// Source: gRPC over HTTP/2, `Timeout`.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+fn not_served_yet<T>(rpc: &str) -> Result<Response<T>, Status> {
+    Err(Status::unimplemented(format!("{rpc} is not served by this build yet")))
+}
+
+#[tonic::async_trait]
+impl PredictionService for Door {
+    async fn predict(
+        &self,
+        request: Request<pb::PredictRequest>,
+    ) -> Result<Response<pb::PredictResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        Door::predict(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
+    }
+
+    async fn get_model_metadata(
+        &self,
+        request: Request<pb::GetModelMetadataRequest>,
+    ) -> Result<Response<pb::GetModelMetadataResponse>, Status> {
+        self.metadata(request.into_inner()).map(Response::new).map_err(|e| grpc_status(&e))
+    }
+
+    async fn classify(
+        &self,
+        _: Request<pb::ClassificationRequest>,
+    ) -> Result<Response<pb::ClassificationResponse>, Status> {
+        not_served_yet("Classify")
+    }
+
+    async fn regress(
+        &self,
+        _: Request<pb::RegressionRequest>,
+    ) -> Result<Response<pb::RegressionResponse>, Status> {
+        not_served_yet("Regress")
+    }
+
+    async fn multi_inference(
+        &self,
+        _: Request<pb::MultiInferenceRequest>,
+    ) -> Result<Response<pb::MultiInferenceResponse>, Status> {
+        not_served_yet("MultiInference")
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for Door {
+    async fn get_model_status(
+        &self,
+        request: Request<pb::GetModelStatusRequest>,
+    ) -> Result<Response<pb::GetModelStatusResponse>, Status> {
+        self.status(request.into_inner()).map(Response::new).map_err(|e| grpc_status(&e))
+    }
+
+    async fn handle_reload_config_request(
+        &self,
+        _: Request<pb::ReloadConfigRequest>,
+    ) -> Result<Response<pb::ReloadConfigResponse>, Status> {
+        not_served_yet("HandleReloadConfigRequest")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        assert_eq!(timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(timeout("7u"), Some(Duration::from_micros(7)));
+        for bad in ["", "S", "5", "5s", "-5S", "+5S", "123456789S", "5é", "1.5S"] {
+            assert_eq!(timeout(bad), None, "{bad:?}");
+        }
+    }
+}
