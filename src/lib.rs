@@ -42,3 +42,9 @@ pub mod repository;
 pub mod dataplane;
 
 pub mod frontends;
+
+pub mod config;
+
+pub mod server;
+
+pub mod cli;

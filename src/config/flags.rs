@@ -1,0 +1,158 @@
+//! The command line, as typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `human` on a terminal, `json` otherwise.
+    Auto,
+    /// One readable line each.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The flags of `longshore serve`.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags are what they are")]
+pub struct ServeFlags {
+    /// Serve every folder in this one as a model named after it
+    /// [default: model_repository]
+    #[arg(long = "model_repository", value_name = "DIR", help_heading = "What to serve")]
+    pub model_repository: Option<PathBuf>,
+
+    /// Serve one model under this name; goes with --model_base_path
+    #[arg(long = "model_name", value_name = "NAME", help_heading = "What to serve")]
+    pub model_name: Option<String>,
+
+    /// The folder that holds the one model's versions: DIR/1, DIR/2, …
+    #[arg(long = "model_base_path", value_name = "DIR", help_heading = "What to serve")]
+    pub model_base_path: Option<PathBuf>,
+
+    /// Follow symbolic links that lead out of the repository
+    #[arg(long = "follow_symlinks", help_heading = "What to serve", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub follow_symlinks: bool,
+
+    /// The port for gRPC; 0 picks a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8500, help_heading = "Where to listen")]
+    pub port: u16,
+
+    /// The address to listen on
+    #[arg(
+        long = "bind_address",
+        value_name = "IP",
+        default_value = "0.0.0.0",
+        help_heading = "Where to listen"
+    )]
+    pub bind_address: String,
+
+    /// Look for new versions this often, besides when the file system says so;
+    /// 0: only once, at start; negative: only when the file system says so
+    #[arg(
+        long = "file_system_poll_wait_seconds",
+        value_name = "SECONDS",
+        default_value_t = 1,
+        allow_negative_numbers = true,
+        help_heading = "Rollouts"
+    )]
+    pub file_system_poll_wait_seconds: i64,
+
+    /// Load a version once its files have rested this long
+    #[arg(long = "version_settle_ms", value_name = "MS", default_value_t = 500, help_heading = "Rollouts")]
+    pub version_settle_ms: u64,
+
+    /// Threads that load models; 0: one per core
+    #[arg(long = "num_load_threads", value_name = "N", default_value_t = 0, help_heading = "Rollouts")]
+    pub num_load_threads: usize,
+
+    /// After SIGTERM or SIGINT, go on serving this long while load balancers
+    /// notice that health says NOT_SERVING
+    #[arg(
+        long = "drain_grace",
+        value_name = "SECONDS",
+        default_value_t = 2.0,
+        allow_negative_numbers = true,
+        help_heading = "Stopping"
+    )]
+    pub drain_grace: f64,
+
+    /// Then wait at most this long for requests in flight
+    #[arg(
+        long = "drain_timeout",
+        value_name = "SECONDS",
+        default_value_t = 25.0,
+        allow_negative_numbers = true,
+        help_heading = "Stopping"
+    )]
+    pub drain_timeout: f64,
+
+    /// Threads for network and light models; 0: one per core
+    #[arg(long = "io_threads", value_name = "N", default_value_t = 0, help_heading = "Threads")]
+    pub io_threads: usize,
+
+    /// Threads for heavy models; 0: one per core
+    #[arg(long = "compute_threads", value_name = "N", default_value_t = 0, help_heading = "Threads")]
+    pub compute_threads: usize,
+
+    /// A request expected to take less than this runs on the network thread
+    #[arg(
+        long = "inline_below_micros",
+        value_name = "MICROS",
+        default_value_t = 100,
+        help_heading = "Threads"
+    )]
+    pub inline_below_micros: u64,
+
+    /// How log lines look; auto is human on a terminal and json otherwise
+    #[arg(
+        long = "log_format",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Auto,
+        help_heading = "Logs"
+    )]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as
+    /// longshore=debug,h2=info
+    #[arg(long = "log_level", value_name = "LEVEL", default_value = "info", help_heading = "Logs")]
+    pub log_level: String,
+}
+
+/// Makes `--model-name` and `--model_name` one flag: dashes within a flag's name
+/// become underscores, as TensorFlow Serving spells them. Values stay as they are.
+pub fn normalize(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut only_values = false;
+    let mut after_flag = false;
+    args.into_iter().map(move |arg| {
+        let text = arg.to_str();
+        if only_values || text == Some("--") {
+            only_values = true;
+            return arg;
+        }
+        // `--flag --value`: what follows a flag without `=` may be its value. A
+        // value that looks like a flag of ours is taken for one, as clap does.
+        let is_value = std::mem::replace(&mut after_flag, false) && text.is_none_or(|t| !t.starts_with("--"));
+        match text.and_then(|t| t.strip_prefix("--")) {
+            Some(rest) if !is_value => {
+                let (name, value) = match rest.split_once('=') {
+                    Some((name, value)) => (name, Some(value)),
+                    None => (rest, None),
+                };
+                after_flag = value.is_none();
+                let name = name.replace('-', "_");
+                match value {
+                    Some(value) => format!("--{name}={value}").into(),
+                    None => format!("--{name}").into(),
+                }
+            }
+            _ => arg,
+        }
+    })
+}

@@ -1,0 +1,167 @@
+//! Where the rooms are joined; no other file knows them all.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::loader::ModelLoader;
+use super::{ServerError, io_loops};
+use crate::config::{Models, ServerConfig};
+use crate::dataplane::DataPlane;
+use crate::execution::{ComputePool, Lane, LaneOptions};
+use crate::ids::ModelName;
+use crate::lifecycle::{self, Aspired, AspiredVersion, Catalog, Manager, ManagerHandle, StateMonitor};
+use crate::limits;
+use crate::repository::{
+    self, AspiredModel, ModelSettings, ModelSource, RepositorySource, Rescan, SourceError, WatchHandle,
+    WatchOptions,
+};
+use crate::storage::{DiskStorage, LinkPolicy, Storage};
+
+/// A server that has its port and is loading its models. [`App::run`] serves.
+#[derive(Debug)]
+pub struct App {
+    pub(super) config: ServerConfig,
+    /// Bound; taken when it begins to listen.
+    socket: Option<TcpSocket>,
+    pub(super) grpc_address: SocketAddr,
+    /// Taken when nothing new shall be loaded any more.
+    pub(super) watch: Option<WatchHandle>,
+    pub(super) manager: ManagerHandle<ModelLoader>,
+    catalog: Arc<Catalog<Lane>>,
+    pub(super) states: Arc<StateMonitor>,
+}
+
+impl App {
+    /// Takes the port and starts loading. The port stays closed until
+    /// [`run`](Self::run) opens it.
+    ///
+    /// # Errors
+    /// [`ServerError`] when the repository is not there, the port is taken, or
+    /// the system gives no thread.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        if let Models::Repository(root) = &config.models {
+            // Later it may vanish and come back; at the start it is a typing error.
+            std::fs::read_dir(root)
+                .map_err(|source| ServerError::Repository { path: root.display().to_string(), source })?;
+        }
+        let socket = io_loops::bind(config.grpc_address)?;
+        let grpc_address = socket
+            .local_addr()
+            .map_err(|source| ServerError::Listen { address: config.grpc_address, source })?;
+
+        let options = lifecycle::Options {
+            num_load_threads: NonZeroUsize::new(config.load_threads).unwrap_or(NonZeroUsize::MIN),
+            ..lifecycle::Options::default()
+        };
+        let (manager, catalog, states) = Manager::start(options).map_err(ServerError::Thread)?;
+        let watch = watch(&config, manager.clone()).map_err(ServerError::Thread)?;
+        Ok(Self { config, socket: Some(socket), grpc_address, watch: Some(watch), manager, catalog, states })
+    }
+
+    /// Opens the port. From here on clients can connect.
+    pub(super) fn listen(&mut self) -> Result<TcpListener, ServerError> {
+        let refused = |source| ServerError::Listen { address: self.grpc_address, source };
+        let socket = self.socket.take().ok_or_else(|| refused(std::io::ErrorKind::InvalidInput.into()))?;
+        socket.listen(limits::LISTEN_BACKLOG).map_err(refused)
+    }
+
+    /// Where gRPC is, or will be, served.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// What it was told.
+    #[must_use]
+    pub fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// What became of each version.
+    #[must_use]
+    pub fn states(&self) -> &StateMonitor {
+        &self.states
+    }
+
+    /// A data plane for one more I/O loop, or for whoever asks from within.
+    #[must_use]
+    pub fn data_plane(&self) -> DataPlane {
+        DataPlane::new(self.catalog.reader(), Arc::clone(&self.states))
+    }
+}
+
+/// Starts to look for models, and tells the manager what is found.
+fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io::Result<WatchHandle> {
+    let pool = ComputePool::start(config.compute_threads)?;
+    let lanes = LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() };
+    let configured: Vec<ModelName> = match &config.models {
+        Models::Repository(_) => Vec::new(),
+        Models::Single(name, _) => vec![name.clone()],
+    };
+    let mut told = false;
+    let sink = move |looked: Result<Rescan, SourceError>| {
+        match looked {
+            Ok(rescan) => manager.aspire(aspired(&rescan, &pool, lanes)),
+            // At the start, a base path that cannot be read is a model without
+            // versions: tried, and failed. Later it is no reason to unload.
+            Err(_) if !told => {
+                let none = || Aspired { versions: Vec::new(), labels: BTreeMap::new() };
+                manager.aspire(configured.iter().map(|name| (name.clone(), none())).collect());
+            }
+            Err(_) => {}
+        }
+        told = true;
+    };
+    let (disk, root) = match &config.models {
+        Models::Repository(root) | Models::Single(_, root) => (disk(root, config.follow_symlinks), root),
+    };
+    let options = WatchOptions {
+        poll: config.poll,
+        hints: vec![PathBuf::from(root)],
+        follow_links: config.follow_symlinks,
+    };
+    match &config.models {
+        Models::Repository(_) => {
+            repository::watch::spawn(RepositorySource::new(disk, config.settle), options, sink)
+        }
+        Models::Single(name, _) => {
+            let source = ModelSource::new(name.clone(), disk, ModelSettings::default(), config.settle);
+            repository::watch::spawn(source, options, sink)
+        }
+    }
+}
+
+fn disk(root: &Path, follow_symlinks: bool) -> Arc<dyn Storage> {
+    let links = if follow_symlinks { LinkPolicy::Follow } else { LinkPolicy::Within };
+    Arc::new(DiskStorage::new(root.to_owned(), links))
+}
+
+/// The source's words in the lifecycle's: each version with its loader.
+fn aspired(
+    rescan: &Rescan,
+    pool: &Arc<ComputePool>,
+    options: LaneOptions,
+) -> BTreeMap<ModelName, Aspired<ModelLoader>> {
+    let model = |model: &AspiredModel| {
+        let versions = model.versions.iter().map(|found| AspiredVersion {
+            version: found.version,
+            fingerprint: found.fingerprint,
+            loader: ModelLoader {
+                dir: found.dir.clone(),
+                platform: model.platform.clone(),
+                pool: Arc::clone(pool),
+                options,
+            },
+        });
+        Aspired { versions: versions.collect(), labels: model.labels.clone() }
+    };
+    rescan.models.iter().map(|(name, found)| (name.clone(), model(found))).collect()
+}

@@ -1,0 +1,96 @@
+//! Which services the gRPC port has, and how a connection is served.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_reflection::server::Builder as Reflection;
+use tower_service::Service as _;
+
+use super::ServerError;
+use crate::frontends::tfs::grpc::Door;
+use crate::proto::tensorflow::serving::prediction_service_server::PredictionServiceServer;
+use crate::{limits, proto};
+
+/// What reflection lists: what is served, under its full name.
+const SERVED: [&str; 5] = [
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// The services that do not depend on the I/O loop: health, and reflection in
+/// both of its versions, since grpcurl and Python's client differ in which they
+/// speak.
+pub(super) fn shared_services(health: HealthServer<impl Health>) -> Result<Routes, ServerError> {
+    let reflection = || {
+        let described = Reflection::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+            .include_reflection_service(false);
+        SERVED.into_iter().fold(described, Reflection::with_service_name)
+    };
+    let mut routes = Routes::builder();
+    routes
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok(routes.routes())
+}
+
+/// All services of one I/O loop. Predictions are found without a router: they
+/// are nearly all there is.
+#[derive(Debug, Clone)]
+pub(super) struct Services {
+    prediction: PredictionServiceServer<Door>,
+    others: Routes,
+}
+
+impl Services {
+    pub(super) fn new(shared: Routes, door: &Door) -> Self {
+        let others = shared.add_service(door.model_service()).prepare();
+        Self { prediction: door.prediction_service(), others }
+    }
+
+    /// Serves one connection. To be driven by whoever spawned it.
+    pub(super) fn connection(&self, socket: TcpStream) -> Connection {
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
+            .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
+            .serve_connection(TokioIo::new(socket), self.clone())
+    }
+}
+
+/// One HTTP/2 connection being served.
+pub(super) type Connection = http2::Connection<TokioIo<TcpStream>, Services, TokioExecutor>;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl hyper::service::Service<Request<Incoming>> for Services {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        const PREDICTION: &str = "/tensorflow.serving.PredictionService/";
+        let request = request.map(Body::new);
+        if request.uri().path().starts_with(PREDICTION) {
+            return self.prediction.clone().call(request);
+        }
+        Box::pin(self.others.clone().call(request))
+    }
+}

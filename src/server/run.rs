@@ -1,0 +1,145 @@
+//! From open ports to the end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::grpc::{self, Services};
+use super::io_loops::IoLoops;
+use super::{App, ServerError};
+use crate::frontends::health::{HealthTeller, health};
+use crate::frontends::tfs::grpc::Door;
+use crate::ids::{ModelName, ServableId};
+use crate::lifecycle::{State, StateMonitor};
+
+/// States change in bursts; they are told at most this often.
+const TELLING_PAUSE: Duration = Duration::from_millis(10);
+
+impl App {
+    /// Opens the port once each model is available or has failed its first try,
+    /// calls `announce`, serves until `stop` says so, and drains.
+    ///
+    /// The first message of `stop` (or its closing) starts the drain: health says
+    /// NOT_SERVING, requests are still taken for `drain_grace`, then connections
+    /// get GOAWAY and requests in flight finish within `drain_timeout`. Each
+    /// further message cuts the present wait short.
+    ///
+    /// # Errors
+    /// [`ServerError`] when the port cannot be opened or an I/O loop breaks.
+    pub async fn run(
+        mut self,
+        mut stop: mpsc::Receiver<()>,
+        announce: impl FnOnce(&Self),
+    ) -> Result<(), ServerError> {
+        let tried = tokio::select! {
+            () = self.states.first_pass() => true,
+            _ = stop.recv() => false,
+        };
+        let outcome = if tried { self.serve(&mut stop, announce).await } else { Ok(()) };
+        self.stop_watching();
+        self.manager.shutdown().await;
+        tracing::info!("stopped");
+        outcome
+    }
+
+    fn stop_watching(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.stop();
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        stop: &mut mpsc::Receiver<()>,
+        announce: impl FnOnce(&Self),
+    ) -> Result<(), ServerError> {
+        let (mut teller, health) = health().await;
+        let shared = grpc::shared_services(health)?;
+        let services: Vec<Services> = (0..self.config.io_threads)
+            .map(|_| Services::new(shared.clone(), &Door::new(Arc::new(self.data_plane()))))
+            .collect();
+        let mut loops = IoLoops::start(services)?;
+        teller.tell(&availability(&self.states), true).await;
+        let listener = self.listen()?;
+        let accepting = tokio::spawn(IoLoops::accept(loops.sockets(), listener));
+        tracing::info!(grpc = %self.grpc_address, "serving");
+        announce(self);
+
+        let broken = tokio::select! {
+            never = keep_telling(&mut teller, self) => match never {},
+            broken = loops.failure() => Some(broken),
+            _ = stop.recv() => None,
+        };
+        // Nothing is loaded any more: what is served now is served to the end.
+        self.stop_watching();
+        teller.tell(&availability(&self.states), false).await;
+        if let Some(broken) = broken {
+            return Err(broken);
+        }
+
+        tracing::info!(grace_s = self.config.drain_grace.as_secs_f64(), "draining");
+        // A closed channel is no further signal, so it cuts nothing short.
+        let hurry = async |stop: &mut mpsc::Receiver<()>| {
+            if stop.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.config.drain_grace) => {}
+            () = hurry(stop) => {}
+        }
+        accepting.abort();
+        loops.go_away();
+        teller.end_watches().await;
+        tokio::select! {
+            () = loops.finished() => {}
+            () = tokio::time::sleep(self.config.drain_timeout) => {
+                tracing::warn!(timeout_s = self.config.drain_timeout.as_secs_f64(),
+                    "closing connections whose requests did not finish");
+            }
+            () = hurry(stop) => tracing::warn!("asked again to stop: closing connections with requests in flight"),
+        }
+        Ok(())
+    }
+}
+
+/// Tells whoever must know of every change of state, for ever: health, which
+/// models are available; the watcher, which versions have failed and are to be
+/// tried again when their files change.
+async fn keep_telling(teller: &mut HealthTeller, app: &App) -> std::convert::Infallible {
+    let mut changes = app.states.subscribe();
+    let mut watched = BTreeSet::new();
+    loop {
+        teller.tell(&availability(&app.states), true).await;
+        let failed = failed(&app.states);
+        if let Some(watch) = app.watch.as_ref().filter(|_| failed != watched) {
+            watch.look_closely_at(failed.clone());
+            watched = failed;
+        }
+        if changes.changed().await.is_err() {
+            // The monitor outlives this; were it gone, nothing would change.
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(TELLING_PAUSE).await;
+    }
+}
+
+/// The versions whose last load failed.
+fn failed(states: &StateMonitor) -> BTreeSet<ServableId> {
+    let failed = |name: ModelName| {
+        let versions = states.versions(name.as_str()).unwrap_or_default();
+        let failed = versions.into_iter().filter(|v| v.state == State::Failed);
+        failed.map(move |v| ServableId { name: name.clone(), version: v.version }).collect::<Vec<_>>()
+    };
+    states.models().into_iter().flat_map(failed).collect()
+}
+
+/// Each wanted model, and whether any version of it is available.
+fn availability(states: &StateMonitor) -> Vec<(String, bool)> {
+    let available = |model: &str| {
+        states.versions(model).is_some_and(|v| v.iter().any(|version| version.state == State::Available))
+    };
+    states.models().into_iter().map(|model| (model.as_str().to_owned(), available(model.as_str()))).collect()
+}
