@@ -112,8 +112,9 @@ pub struct ServeFlags {
     /// How log lines look; auto is human on a terminal and json otherwise
     #[arg(
         long = "log_format",
-        value_name = "FORMAT",
+        value_name = "auto|human|json",
         value_enum,
+        hide_possible_values = true,
         default_value_t = LogFormat::Auto,
         help_heading = "Logs"
     )]

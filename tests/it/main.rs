@@ -1,3 +1,3 @@
-//! Whole-house tests, in one binary.
+//! Tests of the whole, in one binary.
 
 mod sklearn_goldens;
