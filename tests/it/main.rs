@@ -1,3 +1,6 @@
 //! Tests of the whole, in one binary.
 
+mod fuzz_corpus;
+mod pickle_goldens;
+mod pickle_hostile;
 mod sklearn_goldens;

@@ -23,8 +23,6 @@ mod container;
 mod cursor;
 mod dtype;
 mod error;
-#[cfg(test)]
-mod golden_tests;
 mod machine;
 mod names;
 mod numpy;

@@ -97,7 +97,7 @@ pub(super) fn is_dangerous(module: &str, name: &str) -> bool {
 }
 
 /// Modules, with all that is below them, in order.
-const MODULES: [&str; 61] = [
+const MODULES: &[&str] = &[
     "_ctypes",
     "_io",
     "_pickle",
@@ -162,7 +162,7 @@ const MODULES: [&str; 61] = [
 ];
 
 /// Functions of Python itself, in order.
-const BUILTINS: [&str; 22] = [
+const BUILTINS: &[&str] = &[
     "__build_class__",
     "__import__",
     "apply",
@@ -175,12 +175,14 @@ const BUILTINS: [&str; 22] = [
     "execfile",
     "exit",
     "file",
+    "filter",
     "getattr",
     "globals",
     "hasattr",
     "help",
     "input",
     "locals",
+    "map",
     "open",
     "quit",
     "setattr",
@@ -188,7 +190,7 @@ const BUILTINS: [&str; 22] = [
 ];
 
 /// Functions of other modules, in order.
-const FUNCTIONS: [(&str, &str); 22] = [
+const FUNCTIONS: &[(&str, &str)] = &[
     ("_operator", "attrgetter"),
     ("_operator", "call"),
     ("_operator", "methodcaller"),

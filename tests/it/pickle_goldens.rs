@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Array, DTypeKind, Document, Ref, View, load};
+use longshore::formats::pickle::{Array, DTypeKind, Document, Entries, Items, Ref, View, load};
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickle")
 }
 
 /// The pickles of the golden folder, with what they must read as.
-fn goldens() -> Vec<(String, Vec<u8>, Value)> {
+pub(crate) fn goldens() -> Vec<(String, Vec<u8>, Value)> {
     let mut all = Vec::new();
     for index in ["golden.json", "golden-np122.json", "golden-py27.json"] {
         let text = fs::read_to_string(folder().join(index)).unwrap();
@@ -30,8 +30,8 @@ fn goldens() -> Vec<(String, Vec<u8>, Value)> {
 /// A value in the language of `make.py`.
 fn encode(value: Ref<'_>, depth: usize) -> Value {
     assert!(depth < 20, "goldens are shallow");
-    let all = |items: super::Items<'_>| items.map(|item| encode(item, depth + 1)).collect::<Vec<_>>();
-    let pairs = |entries: super::Entries<'_>| {
+    let all = |items: Items<'_>| items.map(|item| encode(item, depth + 1)).collect::<Vec<_>>();
+    let pairs = |entries: Entries<'_>| {
         entries.map(|(k, v)| json!([encode(k, depth + 1), encode(v, depth + 1)])).collect::<Vec<_>>()
     };
     match value.view() {
@@ -117,7 +117,7 @@ fn difference(path: &str, got: &Value, want: &Value) -> Option<String> {
 }
 
 #[test]
-fn goldens_read_as_python_reads_them() {
+pub(crate) fn goldens_read_as_python_reads_them() {
     for (name, bytes, want) in goldens() {
         let document = load(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         let got = encode(document.root(), 0);

@@ -1,0 +1,29 @@
+//! Everything in the fuzz targets' corpora, through what the targets do with it.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../fuzz/fuzz_targets/drive.rs"]
+pub(crate) mod drive;
+
+fn replay(target: &str, drive: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut replayed = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        println!("{}", path.display());
+        drive(&fs::read(path).unwrap());
+        replayed += 1;
+    }
+    assert!(replayed > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn the_corpus_of_pickle() {
+    replay("pickle", drive::pickle);
+}
+
+#[test]
+fn the_corpus_of_joblib_container() {
+    replay("joblib_container", drive::joblib_container);
+}
