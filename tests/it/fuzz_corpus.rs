@@ -27,3 +27,10 @@ fn the_corpus_of_pickle() {
 fn the_corpus_of_joblib_container() {
     replay("joblib_container", drive::joblib_container);
 }
+
+#[test]
+fn the_corpus_of_tensor_proto() {
+    replay("tensor_proto", |bytes| {
+        longshore::frontends::tfs::tensor_proto::check_any_bytes(bytes.to_vec().into())
+    });
+}
