@@ -265,15 +265,13 @@ fn every_method_of_every_golden_answers_as_scikit_learn_did() {
                 let place = format!("{}: {signature} {output}", case.place);
                 case.methods[*method].assert_is(&together[i], &place);
                 // Alone it is the same, and alone.
-                assert_eq!(
-                    ask(&*model, signature, inputs.clone(), &[i]).unwrap(),
-                    [together[i].clone()],
-                    "{place}"
-                );
+                let alone = ask(&*model, signature, inputs.clone(), &[i]).unwrap();
+                assert!(all_same(&alone, &together[i..=i]), "{place}: {alone:?}");
             }
             let backwards: Vec<usize> = all.iter().rev().copied().collect();
             let reversed: Vec<Tensor> = together.into_iter().rev().collect();
-            assert_eq!(ask(&*model, signature, inputs, &backwards).unwrap(), reversed, "{}", case.place);
+            let swapped = ask(&*model, signature, inputs, &backwards).unwrap();
+            assert!(all_same(&swapped, &reversed), "{}: {swapped:?}", case.place);
         }
     }
     assert!(replayed > 1800, "{replayed} methods replayed");
@@ -291,12 +289,26 @@ fn every_class_is_in_the_goldens_of_every_version() {
     }
 }
 
+/// The same bits: NaN is itself.
+fn same(a: &Tensor, b: &Tensor) -> bool {
+    match (a.elements(), b.elements()) {
+        (Elements::F64(x), Elements::F64(y)) => {
+            a.shape() == b.shape() && x.iter().map(|v| v.to_bits()).eq(y.iter().map(|v| v.to_bits()))
+        }
+        _ => a == b,
+    }
+}
+
+fn all_same(a: &[Tensor], b: &[Tensor]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+}
+
 fn rows_of(tensor: &Tensor) -> Vec<Tensor> {
     longshore::tensor::split_rows(tensor, &vec![1; tensor.shape()[0]]).unwrap()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A row's answer is the same, bit for bit, whatever its company and place.
     #[test]
@@ -319,12 +331,50 @@ proptest! {
             let ask = |rows: &[Vec<f64>]| ask(&*model, method, vec![matrix(rows)], &[0]).unwrap().remove(0);
             let batch = rows_of(&ask(&rows));
             for (row, answer) in rows.iter().zip(&batch) {
-                prop_assert_eq!(&ask(std::slice::from_ref(row)), answer);
+                prop_assert!(same(&ask(std::slice::from_ref(row)), answer), "{}: {method}", case.place);
             }
             let mut expected = batch;
             expected.rotate_left(by);
             expected.reverse();
-            prop_assert_eq!(rows_of(&ask(&turned)), expected);
+            prop_assert!(all_same(&rows_of(&ask(&turned)), &expected), "{}: {method}", case.place);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A damaged file is refused, or answers something; it never panics, at load or later.
+    #[test]
+    fn a_damaged_file_is_refused_or_answers(
+        case in 0usize..10_000,
+        wounds in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in proptest::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        let plain: Vec<&Case> = CASES.iter().filter(|case| case.file[0] == 0x80).collect();
+        let case = plain[case % plain.len()];
+        let mut file = case.file.clone();
+        for (at, byte) in wounds {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        if let Some(cut) = cut {
+            file.truncate(cut.index(file.len()));
+        }
+        if let Ok(model) = open("model.pkl", file) {
+            for signature in model.signatures().iter().filter(|signature| &*signature.name != "columns") {
+                let width = signature.inputs[0].dims.as_ref().unwrap()[1].unwrap();
+                // A scaler that does nothing is as wide as the file says.
+                prop_assume!(width < 10_000);
+                let x = doubles(2, width, (0..2 * width).map(|i| i as f64).collect());
+                let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
+                let answers = ask(&*model, &signature.name, vec![x], &outputs);
+                // Overflow inside a pipeline is the model's own trouble; everything else fits its signature.
+                for (answer, spec) in answers.iter().flatten().zip(&signature.outputs) {
+                    prop_assert_eq!(answer.dtype(), spec.dtype);
+                    prop_assert_eq!(answer.shape()[0], 2);
+                }
+            }
         }
     }
 }
@@ -479,6 +529,7 @@ fn what_must_not_load_is_refused_by_name_and_place() {
         let message = error.strip_prefix("memory/model.pkl: ").unwrap_or_else(|| panic!("{name}: {error}"));
         said.insert(name, message.to_owned());
     }
+    let bomb = said.remove("bomb").unwrap();
     let mut wrong = Vec::new();
     for (name, message) in REFUSALS {
         let got = said.remove(name).unwrap_or_else(|| panic!("no case {name}"));
@@ -488,9 +539,165 @@ fn what_must_not_load_is_refused_by_name_and_place() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(said.is_empty(), "no message is expected of {said:#?}");
+    // It is refused for its number, not for what it is; at which place is of no interest.
+    assert!(
+        bomb.ends_with(
+            "is one too many: at most 200000 estimators are built, each counted wherever it stands"
+        )
+    );
 }
 
-const REFUSALS: &[(&str, &str)] = &[];
+const REFUSALS: &[(&str, &str)] = &[
+    (
+        "a class",
+        "the file holds the name sklearn.linear_model._base.LinearRegression, which is no fitted estimator",
+    ),
+    ("a dict", "the file holds dict of 1, which is no fitted estimator"),
+    ("a number", "the file holds float 3.5, which is no fitted estimator"),
+    ("an array", "the file holds array of dtype <f8 and shape (3,), which is no fitted estimator"),
+    (
+        "classes are complex",
+        "LogisticRegression: attribute classes_ is array of dtype <c16 and shape (3,); expected labels that are integers, floats, booleans or text",
+    ),
+    ("classes are few", "LogisticRegression: attribute coef_ has 3 rows, which do not fit 2 classes"),
+    ("classes are gone", "LogisticRegression is not fitted yet: it has no attribute classes_"),
+    (
+        "classes are mixed",
+        "LogisticRegression: attribute classes_ mixes kinds of labels; expected all integers, all floats, all booleans or all text",
+    ),
+    ("coef has nan", "LinearRegression: attribute coef_ holds NaN at element 1"),
+    (
+        "coef has three dimensions",
+        "LinearRegression: attribute coef_ has shape (1, 1, 3); expected one coefficient per feature, in one row or one row per output",
+    ),
+    (
+        "coef is a function",
+        "LinearRegression: attribute coef_ is the name builtins.len; expected an array of numbers",
+    ),
+    (
+        "coef is complex",
+        "LinearRegression: attribute coef_ is no array of numbers: expected numbers, found an array of dtype <c16 and shape (3,)",
+    ),
+    (
+        "coef is empty",
+        "LinearRegression: attribute coef_ has shape (0,); expected one coefficient per feature, in one row or one row per output",
+    ),
+    (
+        "coef is of objects",
+        "LinearRegression: attribute coef_ is no array of numbers: expected numbers, found an array of dtype |O and shape (3,)",
+    ),
+    ("coef is short", "LinearRegression: attribute n_features_in_ is 3, but coef_ is made for 2 features"),
+    (
+        "coef is sparse",
+        "SGDClassifier: attribute coef_ is scipy.sparse._csr.csr_matrix object; expected an array of numbers; call densify() before the model is saved",
+    ),
+    ("coef is text", "LinearRegression: attribute coef_ is str '1, 2, 3'; expected an array of numbers"),
+    (
+        "cyclic",
+        "StandardScaler at steps[1] ('again').steps[1] ('again').steps[1] ('again').ste…gain').steps[1] ('again').steps[1] ('again').steps[0] ('s0') lies deeper than 32 estimators within each other; does one contain itself?",
+    ),
+    (
+        "cyclic ransac",
+        "RANSACRegressor at estimator_.estimator_.estimator_.estimator_.estimator_.estim…ator_.estimator_.estimator_.estimator_.estimator_.estimator_ lies deeper than 32 estimators within each other; does one contain itself?",
+    ),
+    (
+        "deep",
+        "Pipeline at steps[0] ('s0').steps[0] ('s0').steps[0] ('s0').steps[0] ('s…ps[0] ('s0').steps[0] ('s0').steps[0] ('s0').steps[0] ('s0') lies deeper than 32 estimators within each other; does one contain itself?",
+    ),
+    (
+        "feature_range is one number",
+        "MinMaxScaler: attribute feature_range is int 3; expected a lower and a higher number",
+    ),
+    (
+        "forest",
+        "class sklearn.ensemble._forest.RandomForestClassifier is not supported; the nearest supported class is sklearn.linear_model.RidgeClassifier",
+    ),
+    (
+        "forest in a pipeline",
+        "class sklearn.ensemble._forest.RandomForestClassifier at steps[1] ('s1') is not supported; the nearest supported class is sklearn.linear_model.RidgeClassifier",
+    ),
+    (
+        "forest in a pipeline in a pipeline",
+        "class sklearn.ensemble._forest.RandomForestClassifier at steps[1] ('s1').steps[1] ('s1') is not supported; the nearest supported class is sklearn.linear_model.RidgeClassifier",
+    ),
+    (
+        "function",
+        "class sklearn.preprocessing._function_transformer.FunctionTransformer at steps[0] ('s0') is not supported; the nearest supported class is sklearn.preprocessing.MinMaxScaler",
+    ),
+    ("intercept is gone", "LinearRegression is not fitted yet: it has no attribute intercept_"),
+    ("intercept is infinite", "LinearRegression: attribute intercept_ holds inf at element 0"),
+    (
+        "intercept is long",
+        "LinearRegression: attribute intercept_ has shape (2,); expected one number, or one for each of 1 outputs",
+    ),
+    ("intercept is none", "LinearRegression: attribute intercept_ is None; expected an array of numbers"),
+    ("last step cannot answer", "steps[1] ('s1') is list of 2, which is no fitted estimator"),
+    (
+        "link is unknown",
+        "TweedieRegressor: attribute _base_loss is the name builtins.len; expected a link or loss of scikit-learn's Tweedie family",
+    ),
+    ("loss is a function", "SGDClassifier: attribute loss is the name builtins.len; expected text"),
+    ("loss is unknown", "SGDClassifier: attribute loss is 'mine', which is no loss of scikit-learn's"),
+    ("mean is none", "StandardScaler: attribute mean_ is None; expected an array of numbers"),
+    (
+        "multi_class is unknown",
+        "LogisticRegression: attribute multi_class is 'other'; expected 'auto', 'ovr' or 'multinomial'",
+    ),
+    (
+        "n_features_in_ is negative",
+        "LinearRegression: attribute n_features_in_ is int -3; expected a number of features",
+    ),
+    (
+        "n_features_in_ is text",
+        "LinearRegression: attribute n_features_in_ is str 'three'; expected a number of features",
+    ),
+    ("names are few", "LinearRegression: attribute feature_names_in_ has 1 names for 3 features"),
+    (
+        "names are numbers",
+        "LinearRegression: attribute feature_names_in_ is no array of text: expected strings, found an array of dtype <i8 and shape (3,)",
+    ),
+    (
+        "offset is long",
+        "SGDOneClassSVM: attribute offset_ has shape (2,); expected one number, or one for each of 1 outputs",
+    ),
+    ("overridden method", "LinearRegression: attribute predict replaces the method of its class"),
+    ("own class", "class __main__.OwnModel is not supported"),
+    ("scale is gone", "StandardScaler is not fitted yet: it has no attribute scale_"),
+    ("scale is short", "StandardScaler: attribute scale_ has 2 numbers, but mean_ has 3"),
+    ("search", "class sklearn.model_selection._search.GridSearchCV is not supported"),
+    (
+        "step cannot transform",
+        "Pipeline: attribute steps has a LinearRegression at [0], which has no transform",
+    ),
+    ("step is text", "steps[0] ('s0') is str 'pass', which is no fitted estimator"),
+    (
+        "steps are empty",
+        "Pipeline: attribute steps is list of 0; expected a list of at least one (name, estimator)",
+    ),
+    (
+        "steps are no pairs",
+        "Pipeline: attribute steps has sklearn.preprocessing._data.StandardScaler object at [0]; expected a (name, estimator)",
+    ),
+    (
+        "steps are only passthrough",
+        "Pipeline: attribute steps has only steps that pass their input through; expected an estimator",
+    ),
+    (
+        "steps is a number",
+        "Pipeline: attribute steps is int 3; expected a list of at least one (name, estimator)",
+    ),
+    ("unfitted", "LinearRegression is not fitted yet: it has no attribute coef_"),
+    (
+        "unfitted in a pipeline",
+        "StandardScaler at steps[0] ('s0') is not fitted yet: it has no attribute scale_",
+    ),
+    ("unfitted ransac", "RANSACRegressor is not fitted yet: it has no attribute estimator_"),
+    (
+        "widths differ",
+        "Pipeline: attribute steps has a LinearRegression at [1] that takes 2 features and is given 3",
+    ),
+    ("with_mean is text", "StandardScaler: attribute with_mean is str 'yes'; expected True or False"),
+];
 
 #[test]
 fn other_platforms_are_known_by_name() {

@@ -16,8 +16,19 @@ pub struct Whom {
 impl fmt::Display for Whom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.class)?;
-        if self.place.is_empty() { Ok(()) } else { write!(f, " at {}", self.place) }
+        if self.place.is_empty() { Ok(()) } else { write!(f, " at {}", shortened(&self.place)) }
     }
+}
+
+/// A place's two ends, when there are too many steps between them to read.
+fn shortened(place: &str) -> String {
+    const ENDS: usize = 60;
+    let chars: Vec<char> = place.chars().collect();
+    if chars.len() <= 2 * ENDS {
+        return place.to_owned();
+    }
+    let (start, end) = (&chars[..ENDS], &chars[chars.len() - ENDS..]);
+    start.iter().chain(&['…']).chain(end).collect()
 }
 
 /// Why a file is no model that can be served. Nothing in it was executed.
@@ -27,7 +38,7 @@ pub enum ModelError {
     #[error(transparent)]
     Pickle(#[from] PickleError),
     /// Something else stands where an estimator belongs.
-    #[error("{}{found}, which is no fitted estimator", if place.is_empty() { "the file holds ".to_owned() } else { format!("{place} is ") })]
+    #[error("{}{found}, which is no fitted estimator", if place.is_empty() { "the file holds ".to_owned() } else { format!("{} is ", shortened(place)) })]
     NotAnEstimator {
         /// Where; empty for the file's own object.
         place: String,
@@ -35,12 +46,12 @@ pub enum ModelError {
         found: String,
     },
     /// A class that the table does not have.
-    #[error("class {whom} is not supported; the nearest supported class is {nearest}")]
+    #[error("class {whom} is not supported{}", nearest.as_ref().map_or_else(String::new, |class| format!("; the nearest supported class is {class}")))]
     UnknownClass {
         /// The class with its module, and its place.
         whom: Whom,
-        /// A class of the table.
-        nearest: String,
+        /// A class of the table that is something like it.
+        nearest: Option<String>,
     },
     /// What `fit` would have made is not there.
     #[error("{whom} is not fitted yet: it has no attribute {attribute}")]

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use ndarray::ArrayView2;
 
 use crate::formats::pickle;
+use crate::limits;
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Shape, Tensor};
 
@@ -169,6 +170,18 @@ fn ask(
             x.ncols(),
             facts.class
         )));
+    }
+    // A model may well have more outputs than features: a small request is no large answer.
+    for spec in wanted.iter().filter_map(|&method| facts.spec(method)) {
+        let values = spec.gives.unwrap_or(1).checked_mul(x.nrows());
+        if values.is_none_or(|values| values > limits::TENSOR_BYTES_MAX / 8) {
+            return Err(RunError::InvalidInput(format!(
+                "X has {} samples, for which the answer of {} would have more than {} bytes; send fewer",
+                x.nrows(),
+                facts.class,
+                limits::TENSOR_BYTES_MAX
+            )));
+        }
     }
     estimator.compute(x, wanted, answers)
 }

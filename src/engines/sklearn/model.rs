@@ -136,7 +136,10 @@ impl Servable for SklearnModel {
 }
 
 fn view(rows: usize, width: usize, values: &[f64]) -> Result<ArrayView2<'_, f64>, RunError> {
-    ArrayView2::from_shape((rows, width), values).map_err(|error| RunError::Internal(error.to_string()))
+    // It fails only for rows without columns, more of them than memory has addresses.
+    ArrayView2::from_shape((rows, width), values).map_err(|error| {
+        RunError::InvalidInput(format!("input `{INPUTS}` has shape [{rows},{width}]: {error}"))
+    })
 }
 
 /// scikit-learn's words, with what was sent instead of its values.

@@ -109,29 +109,47 @@ pub(super) fn find(module: &str, class: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.class == class && row.lives_in(module))
 }
 
+/// What kinds of estimators there are, by the endings of their names.
+const FAMILIES: [&[&str]; 3] = [
+    &["Classifier", "ClassifierCV", "SVC", "NB", "DiscriminantAnalysis"],
+    &["Regressor", "RegressorCV", "Regression", "SVR"],
+    &[
+        "Scaler",
+        "Transformer",
+        "Encoder",
+        "Imputer",
+        "Normalizer",
+        "Binarizer",
+        "Vectorizer",
+        "PCA",
+        "Features",
+    ],
+];
+
 /// The row that comes closest to a class that is not in the table: by its name,
-/// with its kind (the name's last word) and its package to choose among equals.
-pub(super) fn nearest(module: &str, class: &str) -> &'static Row {
-    const KINDS: [&str; 7] = ["Classifier", "Regressor", "Regression", "SVC", "SVR", "CV", "Scaler"];
-    // A class name has a few dozen letters; a longer one is not looked at further.
-    let class: Vec<char> = class.chars().take(64).collect();
-    let kind = |name: &str| KINDS.into_iter().find(|kind| name.ends_with(kind));
-    let wanted: String = class.iter().collect();
-    let distance = |row: &&Row| {
-        let name: Vec<char> = row.class.chars().collect();
-        let same_kind = kind(row.class) == kind(&wanted) && kind(&wanted).is_some();
-        (edits(&class, &name) - if same_kind { 4 } else { 0 }, !module.starts_with(row.package))
+/// with its family and its package to choose among the like. `None` when nothing
+/// is like it.
+pub(super) fn nearest(module: &str, class: &str) -> Option<&'static Row> {
+    // A class's name has a few dozen letters; of a longer one no more are looked at.
+    let letters: Vec<char> = class.chars().take(64).collect();
+    let family = |name: &str| FAMILIES.iter().position(|ends| ends.iter().any(|end| name.ends_with(end)));
+    let wanted = family(class);
+    let score = |row: &'static Row| {
+        let akin = wanted.is_some() && family(row.class) == wanted;
+        let edits = edits(&letters, &row.class.chars().collect::<Vec<_>>());
+        let alike = akin || 2 * edits <= letters.len();
+        alike.then_some(((!akin, edits, !module.starts_with(row.package)), row))
     };
-    TABLE.iter().min_by_key(distance).unwrap_or(&TABLE[0])
+    TABLE.iter().filter_map(score).min_by_key(|(score, _)| *score).map(|(_, row)| row)
 }
 
 /// Levenshtein's distance.
-fn edits(a: &[char], b: &[char]) -> i64 {
-    let mut row: Vec<i64> = (0..).take(b.len() + 1).collect();
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in (1..).zip(a) {
         let mut diagonal = std::mem::replace(&mut row[0], i);
         for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + i64::from(x != y);
+            let replaced = diagonal + usize::from(x != y);
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
@@ -172,15 +190,18 @@ mod tests {
 
     #[test]
     fn the_nearest_class_is_of_the_same_kind() {
-        for (class, nearest_class) in [
-            ("LinearRegressor", "LinearRegression"),
-            ("RandomForestClassifier", "RidgeClassifier"),
-            ("SVC", "LinearSVC"),
-            ("RobustScaler", "StandardScaler"),
-            ("FancyPipeline", "Pipeline"),
+        for (class, like) in [
+            ("LinearRegressor", Some("LinearRegression")),
+            ("RandomForestClassifier", Some("RidgeClassifier")),
+            ("SVC", Some("LinearSVC")),
+            ("RobustScaler", Some("MinMaxScaler")),
+            ("FunctionTransformer", Some("MinMaxScaler")),
+            ("FancyPipeline", Some("Pipeline")),
+            ("Rigde", Some("Ridge")),
+            ("OwnModel", None),
+            ("", None),
         ] {
-            let found = nearest("sklearn.somewhere", class).class;
-            assert_eq!(found, nearest_class, "{class}");
+            assert_eq!(nearest("sklearn.somewhere", class).map(|row| row.class), like, "{class}");
         }
     }
 

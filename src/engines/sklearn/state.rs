@@ -63,7 +63,7 @@ pub(super) fn build<'a>(
     let global = object.class();
     let Some(row) = registry::find(global.module, global.name) else {
         let whom = Whom { class: global.to_string(), place };
-        let nearest = registry::nearest(global.module, global.name).canonical();
+        let nearest = registry::nearest(global.module, global.name).map(registry::Row::canonical);
         return Err(ModelError::UnknownClass { whom, nearest });
     };
     let part = Part { class: row.class, object, document, place, depth, budget };
@@ -118,7 +118,9 @@ impl<'a> Part<'a> {
     /// A constructor argument that is true or false.
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, ModelError> {
         let Some(value) = self.object.attr(name) else { return Ok(default) };
-        value.as_bool().ok_or_else(|| self.unexpected(name, value, "True or False"))
+        // Old versions took 1 and 0, too.
+        let number = || value.as_i64().filter(|n| (0..=1).contains(n)).map(|n| n == 1);
+        value.as_bool().or_else(number).ok_or_else(|| self.unexpected(name, value, "True or False"))
     }
 
     /// A constructor argument that is text, if it is there.
@@ -299,5 +301,46 @@ impl<'a> Part<'a> {
             attribute: name.to_owned(),
             max: limits::ESTIMATOR_SHARED_BYTES_MAX,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::pickle;
+
+    /// One scaler stands twice, with arrays of three numbers.
+    const SHARED: &[u8] = include_bytes!("../../../tests/golden/sklearn/shared.pkl");
+
+    fn build_with(budget: &Budget) -> Result<Box<dyn Estimator>, ModelError> {
+        let document = pickle::load(SHARED).unwrap();
+        build(&document, document.root(), String::new(), 0, budget)
+    }
+
+    #[test]
+    fn what_is_shared_is_paid_for_each_time_but_the_first() {
+        let budget = Budget::default();
+        build_with(&budget).unwrap();
+        assert_eq!(budget.estimators.get(), 3);
+        // `mean_` and `scale_` of the second.
+        assert_eq!(budget.copied_again.get(), 2 * 3 * 8);
+    }
+
+    #[test]
+    fn sharing_and_numbers_have_an_end() {
+        let budget = Budget::default();
+        budget.copied_again.set(limits::ESTIMATOR_SHARED_BYTES_MAX - 47);
+        assert_eq!(
+            build_with(&budget).unwrap_err().to_string(),
+            "StandardScaler at steps[1] ('b'): attribute scale_ shares its data with others; at most 1073741824 bytes \
+             are copied for sharers"
+        );
+        let budget = Budget::default();
+        budget.estimators.set(limits::ESTIMATORS_MAX - 2);
+        assert_eq!(
+            build_with(&budget).unwrap_err().to_string(),
+            "StandardScaler at steps[1] ('b') is one too many: at most 200000 estimators are built, each counted \
+             wherever it stands"
+        );
     }
 }

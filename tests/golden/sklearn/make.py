@@ -6,7 +6,8 @@
 Run once per scikit-learn version, each in an environment of its own (README.md
 lists them); writes OUT_FOLDER/sklearn-<version>.json. `--all` writes every
 case, otherwise each class once; `--refused` writes refused.json, files that must
-not load: {"cases": [{"name", "file"}]}. Data and fits are seeded, so a second run gives
+not load: {"cases": [{"name", "file"}]}, and shared.pkl, in which one scaler stands
+twice. Data and fits are seeded, so a second run gives
 the same answers up to the last bits of the solvers.
 
 The file: {"provenance": {...}, "inputs": {name: array}, "cases": [{"name",
@@ -32,7 +33,6 @@ import scipy
 import sklearn
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import *  # noqa: F403
-from sklearn.linear_model import SGDOneClassSVM
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
@@ -40,6 +40,9 @@ from sklearn.svm import LinearSVC, LinearSVR
 
 SEED = 20261123
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
+# Old versions have fewer classes; a case of an absent one is left out.
+for absent in ("QuantileRegressor", "SGDOneClassSVM", "PoissonRegressor", "GammaRegressor", "TweedieRegressor"):
+    globals().setdefault(absent, None)
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function",
     "transform", "inverse_transform", "score_samples", "apply", "kneighbors",
@@ -254,6 +257,8 @@ def pipelines():
     case("Pipeline ending in passthrough", lambda: Pipeline(
         [("a", StandardScaler()), ("b", "passthrough")]), core=True)
     case("Pipeline with missing values", lambda: make_pipeline(StandardScaler(), MinMaxScaler()), given="missing")
+    shared = StandardScaler()
+    case("Pipeline of one scaler twice", lambda: Pipeline([("a", shared), ("b", shared), ("c", Ridge())]), Y)
     case("Pipeline of one-class", lambda: make_pipeline(StandardScaler(), SGDOneClassSVM(random_state=0)))
     case("Pipeline of poisson", lambda: make_pipeline(StandardScaler(), PoissonRegressor()), Y_POSITIVE)
     case("Pipeline of multilabel", lambda: make_pipeline(StandardScaler(), RidgeClassifier()), LABELS["multilabel"])
@@ -412,6 +417,9 @@ def main():
         with open(f"{sys.argv[1]}/refused.json", "w", encoding="utf-8") as out:
             out.write('{"provenance": ' + json.dumps(provenance) + ',\n"cases": [\n')
             out.write(",\n".join(json.dumps(c) for c in cases) + "\n]}\n")
+        scaler = StandardScaler().fit(X)
+        with open(f"{sys.argv[1]}/shared.pkl", "wb") as out:
+            pickle.dump(Pipeline([("a", scaler), ("b", scaler)]), out, protocol=4)
         return
     folder, everything = sys.argv[1], "--all" in sys.argv[2:]
     warnings.simplefilter("ignore")
