@@ -49,7 +49,7 @@ pub enum OpenError {
         /// The file.
         file: String,
         /// Why.
-        source: SklearnError,
+        source: Box<SklearnError>,
     },
 }
 
@@ -68,7 +68,7 @@ pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
             let model = sklearn::open(bytes);
             model
                 .map(|model| Arc::new(model) as Arc<dyn Servable>)
-                .map_err(|source| OpenError::Sklearn { file: shown, source })
+                .map_err(|source| OpenError::Sklearn { file: shown, source: Box::new(source) })
         }
         Platform::Xgboost | Platform::Lightgbm | Platform::Onnx | Platform::Tensorflow | Platform::Tflite => {
             Err(OpenError::NotServed { file: shown, platform })
