@@ -111,7 +111,9 @@ impl<'a> Part<'a> {
     /// The version of scikit-learn that wrote the file, (0, 0) when it does not say.
     pub(super) fn version(&self) -> (u32, u32) {
         let text = self.attr("_sklearn_version").and_then(Ref::to_str).unwrap_or_default();
-        let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+        // `1.9.dev0`, `1.10rc1`: what follows the digits does not matter here.
+        let digits = |part: &str| part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let mut parts = text.split('.').map(|part| part[..digits(part)].parse().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 

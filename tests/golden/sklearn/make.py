@@ -275,7 +275,7 @@ CONTAINERS = (
 def dumped(model, container):
     kind, _, how = container.partition(" ")
     if kind == "pickle":
-        return pickle.dumps(model, protocol=int(how))
+        return pickle.dumps(model, protocol=min(int(how), pickle.HIGHEST_PROTOCOL))
     out = io.BytesIO()
     # `lzma` is what joblib calls the "alone" container; level 9 keeps the goldens small.
     joblib.dump(model, out, compress=(how, 9) if how else 0)

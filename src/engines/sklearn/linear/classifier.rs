@@ -102,6 +102,8 @@ pub(in crate::engines::sklearn) fn build_ridge(part: &Part<'_>) -> Result<Box<dy
     let target = binarizer.text("y_type_")?.unwrap_or_default();
     let choice = match &*target {
         "binary" | "multiclass" => Choice::Label(binarizer.labels("classes_")?),
+        // Before 1.0 it took several labels but predicted one, and so would its users expect.
+        "multilabel-indicator" if part.version() < (1, 0) => Choice::Label(binarizer.labels("classes_")?),
         "multilabel-indicator" => Choice::Indicator,
         other => {
             return Err(
