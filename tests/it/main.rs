@@ -4,3 +4,4 @@ mod fuzz_corpus;
 mod pickle_goldens;
 mod pickle_hostile;
 mod sklearn_goldens;
+mod sklearn_refusals;
