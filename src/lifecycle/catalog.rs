@@ -236,14 +236,7 @@ impl<S> Reader<S> {
     /// # Errors
     /// [`Miss`] says why there is none.
     pub fn handle(&self, query: &ModelQuery) -> Result<Handle<S>, Miss> {
-        // The state of a version changes just after the catalog when it comes and
-        // just before when it goes, so the two may disagree for a moment. Asking
-        // once more settles it.
-        let miss = match self.look(query).map_err(|absent| self.miss(query, absent)) {
-            Ok(handle) => return Ok(handle),
-            Err(miss) => miss,
-        };
-        self.look(query).or(Err(miss))
+        self.look(query).map_err(|absent| self.miss(query, absent))
     }
 
     fn look(&self, query: &ModelQuery) -> Result<Handle<S>, Option<Absent>> {
@@ -259,6 +252,8 @@ impl<S> Reader<S> {
         found
     }
 
+    /// The states told may be newer than the look: a version may be said to be
+    /// AVAILABLE that was not a moment ago.
     #[cold]
     fn miss(&self, query: &ModelQuery, absent: Option<Absent>) -> Miss {
         let Some(absent) = absent else { return Miss::UnknownModel };

@@ -29,6 +29,7 @@ enum Try {
     Fail(&'static str),
     Panic(&'static str),
     /// Waits until the test lets it go on.
+    /// Fails when the test drops its end.
     Wait(Receiver<()>),
     /// Gives a servable whose freeing panics.
     Fragile,
@@ -48,7 +49,9 @@ impl Loader for TextLoader {
         match self.tries.pop_front() {
             Some(Try::Fail(why)) => return Err(LoadError::new(Code::InvalidArgument, why)),
             Some(Try::Panic(why)) => panic!("{why}"),
-            Some(Try::Wait(go)) => go.recv().expect("the test lets it go on"),
+            Some(Try::Wait(go)) => {
+                go.recv().map_err(|_| LoadError::new(Code::Unavailable, "the files went away"))?;
+            }
             Some(Try::Fragile) => panics = true,
             None => {}
         }
@@ -229,6 +232,22 @@ async fn a_failed_version_is_tried_again_at_once_when_its_files_change() {
     let mut list = bench.list(&[("ham", 1)]);
     list.values_mut().for_each(|aspired| aspired.versions[0].fingerprint = 1);
     bench.handle.aspire(list);
+    bench.until_state("ham", 1, State::Available).await;
+}
+
+#[tokio::test]
+async fn files_that_changed_during_a_load_that_fails_are_tried_at_once() {
+    let hour = Duration::from_secs(3600);
+    let mut bench = start_with(Options { retry_pause_first: hour, retry_pause_max: hour, ..options() });
+    let (go, wait) = channel();
+    bench.handle.aspire(bench.with(List::new(), "ham", 1, vec![Try::Wait(wait)]));
+    bench.until_state("ham", 1, State::Loading).await;
+    let mut list = bench.list(&[("ham", 1), ("jam", 1)]);
+    list.values_mut().for_each(|aspired| aspired.versions[0].fingerprint = 1);
+    bench.handle.aspire(list);
+    bench.until_state("jam", 1, State::Available).await;
+    assert_eq!(bench.state("ham", 1), Some(State::Loading));
+    drop(go);
     bench.until_state("ham", 1, State::Available).await;
 }
 

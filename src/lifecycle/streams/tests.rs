@@ -65,6 +65,9 @@ impl Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
         let mut ledger = self.ledger.borrow_mut();
         assert!(ledger.freed.insert(self.serial), "freed twice");
         assert_eq!(ledger.held.get(&self.serial).copied().unwrap_or(0), 0, "freed while in use");
