@@ -132,27 +132,39 @@ class Client:
 
     def wait_available(self, name: str, version: int, seconds: float = 20.0):
         """Until this version is served; its own error at once when it cannot be."""
-        end = time.monotonic() + seconds
-        last = None
-        while time.monotonic() < end:
-            try:
-                last = self.status(name).get(version)
-            except grpc.RpcError as error:
-                assert error.code() == grpc.StatusCode.NOT_FOUND, error
-            if last is not None:
-                if last.state == AVAILABLE:
-                    return
-                assert last.status.error_code == 0, f"{name} version {version}: {last.status.error_message}"
-            time.sleep(0.02)
-        raise AssertionError(f"{name} version {version} not available within {seconds} s; last seen: {last}")
+
+        def available():
+            entry = self._status_or_none(name, version)
+            if entry is not None and entry.state != AVAILABLE:
+                assert entry.status.error_code == 0, f"{name} version {version}: {entry.status.error_message}"
+            return entry is not None and entry.state == AVAILABLE
+
+        eventually(available, seconds)
+
+    def wait_failed(self, name: str, version: int, seconds: float = 20.0):
+        """Until this version has failed to load; gives its ModelVersionStatus."""
+
+        def failed():
+            entry = self._status_or_none(name, version)
+            assert entry is None or entry.state != AVAILABLE, f"{name} version {version} is served"
+            return entry if entry is not None and entry.status.error_code != 0 else None
+
+        return eventually(failed, seconds)
+
+    def _status_or_none(self, name: str, version: int):
+        try:
+            return self.status(name).get(version)
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND, error
+            return None
 
 
-def eventually(check, seconds: float = 20.0, pause: float = 0.05):
+def eventually(check, seconds: float = 20.0, pause: float = 0.02):
     """Calls `check` until it gives something true, and gives that back."""
     end = time.monotonic() + seconds
     while True:
         value = check()
         if value:
             return value
-        assert time.monotonic() < end, f"not within {seconds} s: {check.__name__}"
+        assert time.monotonic() < end, f"not within {seconds} s: {check.__qualname__}"
         time.sleep(pause)

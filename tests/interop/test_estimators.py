@@ -102,7 +102,7 @@ ESTIMATORS = {
     "logistic_words": (LogisticRegression(), XC, WORDS),
     "logistic_objects": (LogisticRegression(), XC, WORDS.astype(object)),
     "logistic_bools": (LogisticRegression(), XC, TWO.astype(bool)),
-    "logistic_floats": (LogisticRegression(), XC, THREE * 0.5 - 1),
+    "logistic_floats": (LogisticRegression(), XC, THREE.astype("float64") - 1),
     "logistic_small_ints": (LogisticRegression(), XC, THREE.astype("int8")),
     "logistic_cv": (LogisticRegressionCV(cv=3), XC, THREE),
     "ridge_classifier": (RidgeClassifier(), XC, THREE),

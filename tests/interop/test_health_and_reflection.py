@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from serving import CALL_SECONDS, eventually
+from serving import CALL_SECONDS
 from test_rollout import trained
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -38,7 +38,7 @@ def test_health_of_a_model_follows_the_model(server):
     server.publish("good", 1, trained(1))
     server.publish("bad", 1, b"this is no model")
     server.client.wait_available("good", 1)
-    eventually(lambda: server.client.status("bad")[1].status.error_code != 0)
+    server.client.wait_failed("bad", 1)
     assert check(server, "model:good") == SERVING
     assert check(server, "model:bad") == NOT_SERVING
     assert check(server, "") == SERVING, "one bad model does not take the others out of service"
@@ -46,20 +46,13 @@ def test_health_of_a_model_follows_the_model(server):
 
 def test_watching_a_model_tells_when_it_is_ready(server):
     server.publish("late", 1, b"not yet a model")
-    eventually(lambda: _known(server, "late"))
+    server.client.wait_failed("late", 1)
     request = health_pb2.HealthCheckRequest(service="model:late")
     watch = server.client.health.Watch(request, timeout=CALL_SECONDS)
     assert next(watch).status == NOT_SERVING
     server.publish("late", 2, trained(2))
     assert next(watch).status == SERVING
     watch.cancel()
-
-
-def _known(server, name):
-    try:
-        return check(server, f"model:{name}") == NOT_SERVING
-    except grpc.RpcError:
-        return False
 
 
 def test_reflection_v1alpha_serves_pythons_own_client(sample):

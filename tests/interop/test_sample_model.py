@@ -65,8 +65,8 @@ def test_no_rows_give_no_predictions(sample):
 )
 def test_every_numeric_dtype_is_taken_as_tensor_content(sample, model, dtype):
     batch = rows(dtype)
-    tensor = tf.make_tensor_proto(batch)
-    assert tensor.tensor_content or dtype == "float16"
+    tensor = TensorProto(dtype=tf.as_dtype(dtype).as_datatype_enum, tensor_content=batch.tobytes())
+    tensor.tensor_shape.CopyFrom(tf.TensorShape(batch.shape).as_proto())
     check(sample, tensor, model.predict(batch.astype("float64")))
 
 
