@@ -42,7 +42,7 @@ def test_metadata_unpacks_to_the_signatures_of_the_model(sample):
     assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 
     signatures = sample.client.signatures(NAME)
-    assert set(signatures) == {"serving_default", "predict", "regress"}
+    assert set(signatures) == {"serving_default", "predict"}
     for name, output in [("serving_default", "predictions"), ("predict", "outputs")]:
         signature = signatures[name]
         assert signature.method_name == "tensorflow/serving/predict"
@@ -52,9 +52,6 @@ def test_metadata_unpacks_to_the_signatures_of_the_model(sample):
         [(alias, info)] = signature.outputs.items()
         assert (alias, info.dtype) == (output, tf.float64.as_datatype_enum)
         assert [dim.size for dim in info.tensor_shape.dim] == [-1]
-    regress = signatures["regress"]
-    assert regress.method_name == "tensorflow/serving/regress"
-    assert regress.inputs["inputs"].dtype == tf.string.as_datatype_enum
 
 
 def test_metadata_wants_a_field_that_it_knows(sample):

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from sklearn.base import is_classifier, is_regressor
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import (
     ARDRegression,
@@ -179,7 +178,7 @@ def check_every_signature(client, name, model, asked=ASKED):
     """Asks each signature that the design promises for this estimator."""
     methods = [method for method in METHODS if hasattr(model, method)]
     signatures = client.signatures(name)
-    offered = set(signatures) - {"serving_default", "columns", "classify", "regress"}
+    offered = set(signatures) - {"serving_default", "columns"}
     assert offered >= set(methods), "each method of the estimator is a signature"
     for method in sorted(offered):
         answer = client.arrays(name, asked, method)
@@ -250,14 +249,6 @@ def test_a_model_fitted_on_a_data_frame_takes_its_columns_by_name(shared):
     inputs = shared.client.signatures("frame")["columns"].inputs
     assert set(inputs) == set(frame.columns)
     assert all([dim.size for dim in info.tensor_shape.dim] == [-1] for info in inputs.values())
-
-
-def test_classifiers_offer_classify_and_regressors_regress(published, fitted):
-    for name in ["linear", "logistic_words", "standard_scaler", "pipeline_scaled_logistic"]:
-        published.wait_available(f"{name}.joblib", 1, seconds=60)
-        signatures = published.signatures(f"{name}.joblib")
-        assert ("classify" in signatures) == is_classifier(fitted[name])
-        assert ("regress" in signatures) == is_regressor(fitted[name])
 
 
 def test_label_dtypes_are_those_of_the_classes(published):
