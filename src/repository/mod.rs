@@ -31,8 +31,8 @@ mod tests;
 pub use model_toml::ModelSettings;
 pub use policy::VersionPolicy;
 pub use source::{
-    AspiredModel, AspiredVersion, ModelSource, RepositorySource, Rescan, Source, SourceError, SourceList,
-    Trouble,
+    AspiredModel, AspiredVersion, ModelSource, Models, RepositorySource, Rescan, Source, SourceError,
+    SourceList, Trouble,
 };
 pub use watch::{Poll, WatchHandle, WatchOptions};
 

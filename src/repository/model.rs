@@ -119,6 +119,14 @@ impl Model {
         self.closely = versions;
     }
 
+    /// Forgets which versions are finished, since their folders are known to have
+    /// been gone: what is there when they come back may be something else. What
+    /// was stated stands.
+    pub(super) fn forget_versions(&mut self) {
+        self.known.clear();
+        self.listing = None;
+    }
+
     /// Looks again. `modified` is the time of the model's folder, read before
     /// this call, or `None` where it is not known; it can spare the listing.
     /// Gives the time after which an unfinished version could be finished.
@@ -145,7 +153,16 @@ impl Model {
                 listing
             }
             None => {
-                let entries = self.storage.list(&self.folder).inspect_err(|_| self.troubles.clear())?;
+                let entries = match self.storage.list(&self.folder) {
+                    Ok(entries) => entries,
+                    Err(why) => {
+                        self.troubles.clear();
+                        if matches!(why, StorageError::NotFound(_)) {
+                            self.forget_versions();
+                        }
+                        return Err(why);
+                    }
+                };
                 let listing = self.read_listing(entries, modified, now);
                 self.look_at_toml(listing.toml.as_ref(), now);
                 listing

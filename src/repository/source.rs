@@ -34,6 +34,9 @@ pub struct AspiredModel {
     pub platform: Option<String>,
 }
 
+/// What should be served of every model, by name.
+pub type Models = BTreeMap<ModelName, Arc<AspiredModel>>;
+
 /// Something that a person should put right, and that stopped nothing else.
 /// It is stated at each look for as long as it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +61,7 @@ impl fmt::Display for Trouble {
 pub struct Rescan {
     /// By name. A model that is not in it should not be served any more. The
     /// `Arc`s are the ones of the last look where nothing has changed.
-    pub models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+    pub models: Arc<Models>,
     /// What is wrong at present.
     pub troubles: Vec<Trouble>,
     /// When something that is being written could be finished.
@@ -105,7 +108,7 @@ pub trait Source: Send + fmt::Debug + 'static {
 pub struct ModelSource {
     name: ModelName,
     model: Model,
-    models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+    models: Arc<Models>,
 }
 
 impl ModelSource {
@@ -145,7 +148,7 @@ pub struct RepositorySource {
     settle: Duration,
     known: BTreeMap<ModelName, Model>,
     closely: BTreeSet<ServableId>,
-    models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+    models: Arc<Models>,
 }
 
 impl RepositorySource {
@@ -162,7 +165,15 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 impl Source for RepositorySource {
     fn rescan(&mut self, now: Now) -> Result<Rescan, SourceError> {
-        let mut entries = self.storage.list("").map_err(SourceError::Repository)?;
+        let mut entries = match self.storage.list("") {
+            Ok(entries) => entries,
+            Err(why) => {
+                if matches!(why, StorageError::NotFound(_)) {
+                    self.known.values_mut().for_each(Model::forget_versions);
+                }
+                return Err(SourceError::Repository(why));
+            }
+        };
         entries.retain(|entry| !entry.name.starts_with('.') && entry.name != LOST_AND_FOUND);
         let mut troubles = Vec::new();
         let mut report = |message| troubles.push(Trouble { model: None, message });
@@ -199,6 +210,7 @@ impl Source for RepositorySource {
         }
         if present.is_empty() {
             // An unmounted volume leaves an empty folder behind.
+            self.known.values_mut().for_each(Model::forget_versions);
             let so = if self.known.is_empty() { "" } else { "; what was served stays" };
             let expected = "expected a folder per model, with a folder per version in it, such as prices/1";
             report(format!("no model is found in {}: {expected}{so}", self.storage.display("")));
@@ -248,8 +260,8 @@ impl Source for RepositorySource {
 /// stated as a trouble, and what it stated last stands.
 #[derive(Debug)]
 pub struct SourceList {
-    sources: Vec<(Box<dyn Source>, Arc<BTreeMap<ModelName, Arc<AspiredModel>>>)>,
-    models: Arc<BTreeMap<ModelName, Arc<AspiredModel>>>,
+    sources: Vec<(Box<dyn Source>, Arc<Models>)>,
+    models: Arc<Models>,
 }
 
 impl SourceList {
