@@ -93,6 +93,9 @@ pub const LOOK_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Names that one message about a folder lists before it says "and more".
 pub const NAMES_IN_MESSAGE_MAX: usize = 5;
 
+/// How long a start-up waits for a model whose only versions are being written.
+pub const FIRST_VERSION_WAIT_MAX: Duration = Duration::from_secs(10);
+
 // --- lifecycle -----------------------------------------------------------------
 
 /// Versions of one model that stay listed as END. The reference keeps all for

@@ -334,8 +334,14 @@ mod tests {
         assert_eq!(refused, Err(RunFailure::QueueFull { queued: 1 }));
         go.send(()).unwrap();
         assert_eq!(running.await.unwrap(), Ok(true));
-        // The one that ran out of time is skipped: only this one runs.
-        assert_eq!(ask(&lane, 1.0, None).await, Ok(true));
+        // The one that ran out of time is skipped, sooner or later: only this one runs.
+        let answer = loop {
+            match ask(&lane, 1.0, None).await {
+                Err(RunFailure::QueueFull { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
+                answer => break answer,
+            }
+        };
+        assert_eq!(answer, Ok(true));
         assert_eq!(runs.load(SeqCst), 4);
     }
 }

@@ -69,6 +69,9 @@ pub struct Aspired<L> {
     pub versions: Vec<AspiredVersion<L>>,
     /// Labels and where they point. They replace the model's earlier labels.
     pub labels: BTreeMap<String, Version>,
+    /// Whether the first version is likely to be listed within moments. The
+    /// first pass waits for such a model.
+    pub first_is_coming: bool,
 }
 
 /// One wanted version.

@@ -176,7 +176,7 @@ impl<L: Loader> Manager<L> {
             Effect::Forget { id } => self.monitor.forget(&id),
             Effect::FirstPassDone => self.monitor.first_pass_done(),
             Effect::Fault { id, fault } => {
-                tracing::error!(model = %id.name, version = %id.version, %fault, "event ignored");
+                tracing::error!(model = %id.name, version = id.version.get(), %fault, "event ignored");
             }
         }
     }
@@ -203,16 +203,16 @@ async fn sleep_until(wake: Option<tokio::time::Instant>) {
 
 /// One line per change of state.
 fn tell(id: &ServableId, state: State, error: Option<&LoadError>, load_took: Option<Duration>) {
-    let (model, version) = (&id.name, id.version);
+    let (model, version) = (&id.name, id.version.get());
     let load_ms = load_took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     match (state, error) {
         (State::Failed, Some(error)) => {
-            tracing::warn!(%model, %version, %state, load_ms, %error, "version failed to load");
+            tracing::warn!(%model, version, %state, load_ms, %error, "version failed to load");
         }
         (_, Some(reason)) => {
-            tracing::info!(%model, %version, %state, load_ms, %reason, "version changed state")
+            tracing::info!(%model, version, %state, load_ms, %reason, "version changed state")
         }
-        (_, None) => tracing::info!(%model, %version, %state, load_ms, "version changed state"),
+        (_, None) => tracing::info!(%model, version, %state, load_ms, "version changed state"),
     }
 }
 
@@ -242,7 +242,7 @@ fn free_all<L: Loader>(retired: mpsc::Receiver<Retired<L::Servable>>, reports: &
     for Retired { id, servable } in retired {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(servable))) {
             let why = panic_message(&*panic);
-            tracing::error!(model = %id.name, version = %id.version, why, "freeing panicked");
+            tracing::error!(model = %id.name, version = id.version.get(), why, "freeing panicked");
         }
         let _ = reports.send(Event::Freed { id });
     }

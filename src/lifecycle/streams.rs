@@ -77,6 +77,8 @@ struct Stream<L> {
     model: ModelName,
     /// Whether the model stands in the last aspired list.
     listed: bool,
+    /// Whether its first version is likely to be listed soon.
+    first_is_coming: bool,
     labels: BTreeMap<String, Version>,
     versions: BTreeMap<Version, Entry<L>>,
 }
@@ -184,6 +186,7 @@ impl<L> Streams<L> {
         for model in left_out {
             if let Some(stream) = self.streams.get_mut(&model) {
                 stream.listed = false;
+                stream.first_is_coming = false;
                 stream.aspire(Vec::new(), now, effects);
             }
             self.settle(&model, now, effects);
@@ -195,6 +198,7 @@ impl<L> Streams<L> {
                 Stream::new(model.clone(), aspired.labels.clone())
             });
             stream.listed = true;
+            stream.first_is_coming = aspired.first_is_coming;
             if stream.labels != aspired.labels {
                 stream.labels.clone_from(&aspired.labels);
                 effects.push(Effect::SetLabels { model: model.clone(), labels: aspired.labels });
@@ -245,7 +249,7 @@ impl<L> Streams<L> {
 
 impl<L> Stream<L> {
     fn new(model: ModelName, labels: BTreeMap<String, Version>) -> Self {
-        Self { model, listed: true, labels, versions: BTreeMap::new() }
+        Self { model, listed: true, first_is_coming: false, labels, versions: BTreeMap::new() }
     }
 
     fn id(&self, version: Version) -> ServableId {
@@ -470,8 +474,9 @@ impl<L> Stream<L> {
     /// Whether the first pass need not wait for this model any longer.
     fn is_settled(&self) -> bool {
         let mut entries = self.versions.values();
+        let mut aspired = self.versions.values().filter(|entry| entry.aspired);
         entries.any(|entry| entry.state == State::Available)
-            || self.versions.values().filter(|entry| entry.aspired).all(|entry| entry.tried)
+            || (!self.first_is_coming && aspired.all(|entry| entry.tried))
     }
 
     fn is_gone(&self) -> bool {

@@ -30,6 +30,8 @@ pub(super) struct Model {
     closely: BTreeSet<Version>,
     /// Whether a version that is wanted was not finished at the last look.
     restless: bool,
+    /// When this model was first looked at.
+    first_seen: Option<std::time::Instant>,
     stated: Arc<AspiredModel>,
     troubles: Vec<String>,
 }
@@ -101,6 +103,7 @@ impl Model {
             known: BTreeMap::new(),
             closely: BTreeSet::new(),
             restless: false,
+            first_seen: None,
             stated: Arc::default(),
             troubles: Vec::new(),
         }
@@ -333,7 +336,12 @@ impl Model {
             known.finished.is_none() || versions.iter().any(|stated| stated.version == *version)
         });
         let labels = settings.labels.unwrap_or_default();
-        let stated = AspiredModel { versions, labels, platform: settings.platform };
+        let first_seen = *self.first_seen.get_or_insert(now.instant);
+        let first_is_coming = versions.is_empty()
+            && findings.look_again_in.is_some()
+            && now.instant.saturating_duration_since(first_seen) < limits::FIRST_VERSION_WAIT_MAX;
+        let platform = settings.platform;
+        let stated = AspiredModel { versions, labels, platform, first_is_coming };
         if *self.stated != stated {
             self.stated = Arc::new(stated);
         }

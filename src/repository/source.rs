@@ -32,6 +32,11 @@ pub struct AspiredModel {
     pub labels: BTreeMap<String, Version>,
     /// What kind of files it is said to have, unchecked.
     pub platform: Option<String>,
+    /// Whether there is no finished version yet, and one is likely within
+    /// moments: a start-up does well to wait for it, but never for ever, so this
+    /// is said for [`FIRST_VERSION_WAIT_MAX`](crate::limits::FIRST_VERSION_WAIT_MAX)
+    /// at the most.
+    pub first_is_coming: bool,
 }
 
 /// What should be served of every model, by name.

@@ -113,7 +113,8 @@ fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io:
             // At the start, a base path that cannot be read is a model without
             // versions: tried, and failed. Later it is no reason to unload.
             Err(_) if !told => {
-                let none = || Aspired { versions: Vec::new(), labels: BTreeMap::new() };
+                let none =
+                    || Aspired { versions: Vec::new(), labels: BTreeMap::new(), first_is_coming: false };
                 manager.aspire(configured.iter().map(|name| (name.clone(), none())).collect());
             }
             Err(_) => {}
@@ -161,7 +162,11 @@ fn aspired(
                 options,
             },
         });
-        Aspired { versions: versions.collect(), labels: model.labels.clone() }
+        Aspired {
+            versions: versions.collect(),
+            labels: model.labels.clone(),
+            first_is_coming: model.first_is_coming,
+        }
     };
     rescan.models.iter().map(|(name, found)| (name.clone(), model(found))).collect()
 }

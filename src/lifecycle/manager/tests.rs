@@ -120,7 +120,10 @@ impl Bench {
     fn with(&self, mut list: List, model: &str, number: i64, tries: Vec<Try>) -> List {
         let aspired = self.aspired(model, number, 0, tries);
         let entry = list.entry(ModelName::new(model).unwrap());
-        entry.or_insert(Aspired { versions: vec![], labels: BTreeMap::new() }).versions.push(aspired);
+        entry
+            .or_insert(Aspired { versions: vec![], labels: BTreeMap::new(), first_is_coming: false })
+            .versions
+            .push(aspired);
         list
     }
 
@@ -458,7 +461,10 @@ async fn a_miss_says_why() {
     let mut list = bench.with(list, "ham", 2, vec![Try::Wait(wait)]);
     let labels = [("canary", 3), ("gone", 9)].map(|(label, number)| (label.to_owned(), version(number)));
     list.values_mut().for_each(|aspired| aspired.labels = labels.clone().into());
-    list.insert(ModelName::new("bare").unwrap(), Aspired { versions: Vec::new(), labels: BTreeMap::new() });
+    list.insert(
+        ModelName::new("bare").unwrap(),
+        Aspired { versions: Vec::new(), labels: BTreeMap::new(), first_is_coming: false },
+    );
     bench.handle.aspire(list);
     bench.until_state("ham", 3, State::Failed).await;
     bench.until_state("ham", 2, State::Loading).await;

@@ -276,7 +276,8 @@ impl World {
     fn aspire(&mut self, wanted: Wanted) {
         let mut list = BTreeMap::new();
         for (name, versions) in &wanted {
-            let mut aspired = Aspired { versions: Vec::new(), labels: BTreeMap::new() };
+            let mut aspired =
+                Aspired { versions: Vec::new(), labels: BTreeMap::new(), first_is_coming: false };
             for &version in versions {
                 let id = ServableId { name: name.clone(), version };
                 if self.dice.one_in(6) {
