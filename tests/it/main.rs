@@ -1,7 +1,12 @@
-//! Tests of the whole, in one binary.
+//! Tests of the whole, in one binary: real files, and real sockets on loopback.
+#![allow(unreachable_pub, missing_docs, reason = "a test binary has no public face")]
 
+mod drain;
 mod fuzz_corpus;
 mod pickle_goldens;
 mod pickle_hostile;
+mod protocol;
+mod rollouts;
+mod server;
 mod sklearn_goldens;
 mod sklearn_refusals;
