@@ -100,12 +100,12 @@ impl Drop for Server {
     }
 }
 
-/// The first `127.0.0.1:PORT` on a line that speaks of gRPC.
+/// The address on the line `  gRPC  127.0.0.1:43210  …`, once it is there as a whole.
 fn grpc_address_in(text: &str) -> Option<String> {
-    let line =
-        text.lines().find(|line| line.to_lowercase().contains("grpc") && line.contains("127.0.0.1:"))?;
-    let port: String = line.split("127.0.0.1:").nth(1)?.chars().take_while(char::is_ascii_digit).collect();
-    Some(format!("127.0.0.1:{port}"))
+    text.lines().find_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["gRPC", address, _, ..] => Some(address.to_owned()),
+        _ => None,
+    })
 }
 
 /// One row for the sample model.

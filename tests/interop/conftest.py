@@ -15,8 +15,8 @@ from serving import Client, publish
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
 STOP_SECONDS = 30
-# What the server prints where it listens for gRPC: `… gRPC … 127.0.0.1:43210 …`.
-LISTENING = re.compile(r"grpc\S*\s.*?((?:\d+\.){3}\d+|\[[0-9a-f:]+\]|localhost):(\d+)", re.IGNORECASE)
+# Where the server listens, as it prints it: `  gRPC  127.0.0.1:43210  TensorFlow Serving API, …`.
+LISTENING = re.compile(r"^ *gRPC +127\.0\.0\.1:(\d+)\b")
 
 
 def longshore_binary() -> Path:
@@ -33,7 +33,9 @@ class Server:
 
     def __init__(self, repository: Path, *flags: str):
         self.repository = repository
-        self.output: list[str] = []
+        self.address = ""
+        self.printed: list[str] = []
+        self.logged: list[str] = []
         self.process = subprocess.Popen(
             [
                 longshore_binary(),
@@ -44,30 +46,37 @@ class Server:
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
         )
         self._listening = threading.Event()
-        self.address = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self._readers = [
+            threading.Thread(target=self._read_stdout, daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
         if not self._listening.wait(START_SECONDS) or not self.address:
             self.process.kill()
             raise AssertionError(f"no gRPC address within {START_SECONDS} s; it said:\n{self.text()}")
         self.client = Client(self.address)
 
-    def _read(self):
+    def _read_stdout(self):
         for line in self.process.stdout:
-            self.output.append(line)
+            self.printed.append(line)
             found = LISTENING.search(line)
             if found and not self.address:
-                self.address = f"127.0.0.1:{found[2]}"
+                self.address = f"127.0.0.1:{found[1]}"
                 self._listening.set()
         self._listening.set()
 
+    def _read_stderr(self):
+        for line in self.process.stderr:
+            self.logged.append(line)
+
     def text(self) -> str:
-        """All that it has printed so far."""
-        return "".join(self.output)
+        """All that it has printed and logged so far."""
+        return "".join(self.printed) + "".join(self.logged)
 
     def publish(self, name: str, version: int | str, model, **how) -> Path:
         """Drops a version into its repository, in one rename."""
@@ -90,7 +99,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError(f"still running {STOP_SECONDS} s after SIGTERM:\n{self.text()}") from None
-        self._reader.join(5)
+        for reader in self._readers:
+            reader.join(5)
         self.client.close()
         assert code == 0, f"exit code {code}, expected 0; it said:\n{self.text()}"
         assert "panicked" not in self.text(), self.text()

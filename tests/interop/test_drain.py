@@ -40,7 +40,7 @@ def begin_predict(client: Client, name: str):
 
 
 def test_sigterm_turns_readiness_off_and_finishes_what_is_in_flight(start):
-    server = start("--drain_grace=2s")
+    server = start("--drain_grace=2")
     server.publish("prices", 1, trained(1))
     server.client.wait_available("prices", 1)
     watches = []
@@ -65,7 +65,7 @@ def test_sigterm_turns_readiness_off_and_finishes_what_is_in_flight(start):
 
 
 def test_a_client_that_heeds_goaway_loses_no_request(start):
-    server = start("--drain_grace=500ms")
+    server = start("--drain_grace=0.5")
     server.publish("prices", 1, trained(1))
     server.client.wait_available("prices", 1)
     traffic = Traffic(server.address, "prices", {1: float(trained(1).predict(ROW)[0])})
@@ -81,7 +81,7 @@ def test_a_client_that_heeds_goaway_loses_no_request(start):
 
 
 def test_sigint_stops_it_as_well(start):
-    server = start("--drain_grace=0s")
+    server = start("--drain_grace=0")
     server.publish("prices", 1, trained(1))
     server.client.wait_available("prices", 1)
     server.process.send_signal(signal.SIGINT)
@@ -89,7 +89,7 @@ def test_sigint_stops_it_as_well(start):
 
 
 def test_the_listener_closes(start):
-    server = start("--drain_grace=0s")
+    server = start("--drain_grace=0")
     server.begin_stop()
     server.end()
     with Client(server.address).channel as channel:

@@ -173,7 +173,7 @@ class Console:
         port = self.server.address.rsplit(":")[-1]
         end = time.monotonic() + SHOWN_WITHIN_SECONDS
         while True:
-            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({port}|8500)\b", "HOST:8500", self.server.text())
+            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({port}|8500)\b", "HOST:8500", "".join(self.server.printed))
             printed = printed.replace(str(self.server.repository), "model_repository")
             shown = [re.sub(r"(127\.0\.0\.1|localhost|0\.0\.0\.0):8500\b", "HOST:8500", line) for line in step.shown]
             shown = [line.replace("./model_repository", "model_repository") for line in shown]
