@@ -8,6 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import joblib
 import pytest
 
 from serving import Client, publish
@@ -138,6 +139,12 @@ def sample(tmp_path_factory):
     server.client.wait_available("linear_regression", 1)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The committed sample model, as scikit-learn loads it."""
+    return joblib.load(ROOT / "model_repository" / "linear_regression" / "1" / "model.pkl")
 
 
 @pytest.fixture(scope="session")

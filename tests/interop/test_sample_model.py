@@ -1,20 +1,12 @@
 """The committed sample model answers what `model.predict` answers."""
 
-import joblib
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from conftest import ROOT
-
 NAME = "linear_regression"
 RELATIVE = 1e-12
-
-
-@pytest.fixture(scope="module")
-def model():
-    return joblib.load(ROOT / "model_repository" / NAME / "1" / "model.pkl")
 
 
 def rows(dtype) -> np.ndarray:
