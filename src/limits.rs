@@ -18,6 +18,7 @@ pub const TENSOR_STRINGS_MAX: usize = 8 << 20;
 /// One model file, in bytes, as it lies on the disk.
 pub const MODEL_FILE_BYTES_MAX: u64 = 16 << 30;
 
+const _: () = assert!(PICKLE_EXPANSION_BYTES_FLOOR < PICKLE_EXPANDED_BYTES_MAX, "small files may expand");
 const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry one full tensor");
 
 // --- pickle and its containers -------------------------------------------------
@@ -45,8 +46,8 @@ pub const PICKLE_HELD_PER_BYTE_MAX: usize = 64;
 pub const PICKLE_HELD_BYTES_FLOOR: usize = 64 << 10;
 /// Values that wait on the machine's stack: a tuple lies there whole before it is made.
 pub const PICKLE_STACK_MAX: usize = 16 << 20;
-/// One string, in bytes of UTF-8.
-pub const PICKLE_STRING_BYTES_MAX: usize = 64 << 20;
+/// One string, in bytes of UTF-8. Up to protocol 2, the data of an array are one.
+pub const PICKLE_STRING_BYTES_MAX: usize = 1 << 30;
 /// One integer, in bytes. The state of a random generator has 16.
 pub const PICKLE_INT_BYTES_MAX: usize = 1 << 10;
 /// Dimensions of one numpy array: `NPY_MAXDIMS` of numpy 2.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::fuzz_corpus::drive;
+
 use longshore::formats::pickle::{Array, DTypeKind, Document, Entries, Items, Ref, View, load};
 
 pub(crate) fn folder() -> PathBuf {
@@ -124,5 +126,44 @@ pub(crate) fn goldens_read_as_python_reads_them() {
         if let Some(difference) = difference(&name, &got, &want) {
             panic!("{difference}");
         }
+    }
+}
+
+#[test]
+fn objects_of_other_libraries_stay_objects() {
+    for name in ["libraries-p2.pkl", "libraries-p5.pkl", "libraries-joblib.pkl"] {
+        let document =
+            load(fs::read(folder().join(name)).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let get =
+            |key: &str| document.root().get(key).unwrap().object().unwrap_or_else(|| panic!("{name}: {key}"));
+        let numbers = |value: Option<Ref<'_>>| value.unwrap().array().unwrap().to_f64().unwrap();
+
+        let csr = get("csr");
+        assert!(csr.class().is("scipy.sparse._csr", "csr_matrix"), "{name}: {csr:?}");
+        assert_eq!(numbers(csr.attr("data")), [1.5, 2.5, 3.5]);
+        assert_eq!(numbers(csr.attr("indices")), [1.0, 0.0, 2.0]);
+        assert_eq!(numbers(csr.attr("indptr")), [0.0, 1.0, 3.0]);
+        let shape: Vec<_> = csr.attr("_shape").unwrap().items().unwrap().map(Ref::as_i64).collect();
+        assert_eq!(shape, [Some(2), Some(3)]);
+        assert_eq!(numbers(get("csc").attr("indptr")), [0.0, 1.0, 2.0, 3.0]);
+
+        let masked = get("masked");
+        assert!(
+            masked.class().is("numpy.ma.core", "_mareconstruct")
+                || masked.class().is("numpy.ma", "_mareconstruct")
+        );
+        assert_eq!(masked.state().unwrap().items().unwrap().len(), 7);
+
+        let class_and_args = |key: &str| {
+            let object = get(key);
+            (object.class().name, object.args().map(|arg| arg.as_f64()).collect::<Vec<_>>())
+        };
+        assert_eq!(class_and_args("complex"), ("complex", vec![Some(1.0), Some(2.0)]));
+        let (range, args) = class_and_args("range");
+        assert!(["range", "xrange"].contains(&range), "{name}: {range}");
+        assert_eq!(args, [Some(2.0), Some(9.0), Some(3.0)]);
+        assert_eq!(get("partial").class().to_string(), "functools.partial");
+        assert_eq!(get("generator").class().name, "__randomstate_ctor");
+        drive::walk(&document);
     }
 }

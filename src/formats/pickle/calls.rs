@@ -57,7 +57,7 @@ impl Machine {
         match (known, items) {
             (Some(Known::DType), _) => self.dtype(args),
             (Some(Known::Scalar), _) => self.scalar(callable, args),
-            (Some(Known::FromBuffer), _) => self.from_buffer(args),
+            (Some(Known::FromBuffer), _) => self.buffer_array(args),
             (Some(Known::Encode), &[text, encoding]) if self.is_latin1(encoding) => self.encode(text),
             (Some(Known::ByteArray), &[text, encoding]) if self.is_latin1(encoding) => self.encode(text),
             (Some(Known::ByteArray), &[bytes]) if matches!(self.arena.node(bytes), Node::Bytes { .. }) => {

@@ -31,8 +31,7 @@ pub(super) fn expand(container: Container, file: &[u8]) -> Result<Bytes, Problem
     let max = file
         .len()
         .saturating_mul(limits::PICKLE_EXPANSION_MAX)
-        .max(limits::PICKLE_EXPANSION_BYTES_FLOOR)
-        .min(limits::PICKLE_EXPANDED_BYTES_MAX);
+        .clamp(limits::PICKLE_EXPANSION_BYTES_FLOOR, limits::PICKLE_EXPANDED_BYTES_MAX);
     let memory_kib = limits::PICKLE_LZMA_MEMORY_KIB_MAX;
     let read = match container {
         Container::Zlib => read_bounded(ZlibDecoder::new(file), file.len(), max),

@@ -36,7 +36,8 @@ impl fmt::Display for Container {
 pub struct PickleError {
     pub(super) offset: Option<u64>,
     pub(super) container: Option<Container>,
-    pub(super) problem: Problem,
+    /// In a box, so that those who carry this error on stay small.
+    pub(super) problem: Box<Problem>,
 }
 
 impl PickleError {

@@ -22,7 +22,11 @@ pub(super) fn read(source: Bytes) -> Result<Document, PickleError> {
     let read = machine.run(false).and_then(|root| machine.finish().map(|()| root));
     match read {
         Ok(root) => Ok(Document { arena: machine.arena, root }),
-        Err(problem) => Err(PickleError { offset: Some(machine.op_at as u64), container: None, problem }),
+        Err(problem) => Err(PickleError {
+            offset: Some(machine.op_at as u64),
+            container: None,
+            problem: Box::new(problem),
+        }),
     }
 }
 

@@ -47,7 +47,7 @@ pub use value::{Document, Entries, Global, Items, NodeId, Object, Ref, View};
 /// [`PickleError`], with the place and what was expected there.
 pub fn load(file: impl Into<Bytes>) -> Result<Document, PickleError> {
     let file = file.into();
-    let whole = |problem| PickleError { offset: None, container: None, problem };
+    let whole = |problem| PickleError { offset: None, container: None, problem: Box::new(problem) };
     let container = container::detect(&file);
     let pickle = match container {
         None => match foreign(&file) {

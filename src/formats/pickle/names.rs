@@ -96,7 +96,8 @@ pub(super) fn is_dangerous(module: &str, name: &str) -> bool {
     }
 }
 
-/// Modules, with all that is below them, in order.
+/// Modules, with all that is below those of one name, in order. Modules that real
+/// models keep harmless values of (`inspect`, `platform`, `urllib.parse`) are not here.
 const MODULES: &[&str] = &[
     "_ctypes",
     "_io",
@@ -114,18 +115,18 @@ const MODULES: &[&str] = &[
     "commands",
     "ctypes",
     "dill",
-    "distutils",
+    "distutils.file_util",
+    "distutils.spawn",
     "doctest",
     "ensurepip",
     "ftplib",
     "gc",
-    "http",
+    "http.client",
+    "http.server",
     "imaplib",
     "imp",
     "importlib",
-    "inspect",
     "lib2to3",
-    "linecache",
     "marshal",
     "multiprocessing",
     "nt",
@@ -135,7 +136,6 @@ const MODULES: &[&str] = &[
     "pickle",
     "pip",
     "pkgutil",
-    "platform",
     "popen2",
     "posix",
     "posixpath",
@@ -156,7 +156,7 @@ const MODULES: &[&str] = &[
     "telnetlib",
     "tempfile",
     "threading",
-    "urllib",
+    "urllib.request",
     "webbrowser",
     "zipimport",
 ];

@@ -184,7 +184,7 @@ impl Machine {
     }
 
     /// `_frombuffer(data, dtype, shape, order, axis_order)`.
-    pub(super) fn from_buffer(&mut self, args: NodeId) -> Result<NodeId, Problem> {
+    pub(super) fn buffer_array(&mut self, args: NodeId) -> Result<NodeId, Problem> {
         const PLACE: &str = "a numpy array of protocol 5";
         let Some(&[data, dtype, shape, order, ref axes @ ..]) = self.tuple_items(args) else {
             return Err(Problem::unexpected(PLACE, "data, dtype, shape and order", self.describe(args)));

@@ -20,6 +20,7 @@ the expectation of every pickle, and `expectations`, in which
 from __future__ import print_function
 
 import collections
+import functools
 import io
 import json
 import os
@@ -176,9 +177,11 @@ def values(protocol):
         u"", u"plain", u"back\\slash \\u0041", u"line\nbreak\r\x1a\x00end", u"\xe9\xff\u0153\u20ac", u"\U0001f600",
         u"long " * 60, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [[]], [1, [2, [3]]], {}, {u"a": 1, u"b": {}},
         {1: (None,), (2, 3): 4}, shared, shared, (shared, shared), Plain, Plain(), ListLike([1, 2, 3]),
-        DictLike({u"k": 1}), collections.OrderedDict([(u"z", 1), (u"a", 2)]), list(range(1100)), {i: -i for i in range(1001)},
+        DictLike({u"k": 1}), collections.OrderedDict([(u"z", 1), (u"a", 2)]), 
         tuple(range(300)), float,
     ]  # fmt: skip
+    if protocol in (1, 4):  # more than the 1000 items that one APPENDS or SETITEMS takes
+        out += [list(range(1100)), {i: -i for i in range(1001)}]
     if not PY2:
         out += [b"", b"raw \x00\xff\n", b"x" * 300, bytearray(b"mutable\xfe"), bytearray(), {1}, set(), {u"s"},
                 frozenset([u"f"]), frozenset(), slice(1, None, 2)]  # fmt: skip
@@ -189,6 +192,13 @@ def values(protocol):
     else:
         out += ["native", "caf\xc3\xa9", "quote ' \" \\ \n \x01"]
         out.remove(float)  # its module has another name
+    return out
+
+
+def record(rows, *dtype, **more):
+    """A record array whose padding holds zeros, so that every run writes the same file."""
+    out = np.zeros(np.shape(rows)[:1], dtype=np.dtype(*dtype, **more))
+    out[:] = rows
     return out
 
 
@@ -213,8 +223,8 @@ def arrays():
         "bytes": np.array([b"a", b"bcd", b""]), "void": np.array([b"ab", b"cd"], "V2"),
         "dates": np.array(["2020-01-01", "NaT"], "M8[D]"), "spans": np.array([1, 2], "m8[s]"),
         "record": np.array([(1, 2.5, 3), (4, 5.5, 6)], dtype=[("a", "i8"), ("b", "f8"), ("c", "u1")]),
-        "record aligned": np.array([(1, 2.5), (4, 5.5)], dtype=np.dtype([("a", "u1"), ("b", "f8")], align=True)),
-        "record gaps": np.array([(1, 2)], dtype=np.dtype({"names": ["x", "y"], "formats": ["<i2", ">i4"], "offsets": [3, 9], "itemsize": 20})),
+        "record aligned": record([(1, 2.5), (4, 5.5)], [("a", "u1"), ("b", "f8")], align=True),
+        "record gaps": record([(1, 2)], {"names": ["x", "y"], "formats": ["<i2", ">i4"], "offsets": [3, 9], "itemsize": 20}),
         "record F": np.asfortranarray(np.array([[(1, 2.5), (4, 5.5)], [(7, 8.5), (9, 9.5)]], dtype=[("a", "i4"), ("b", ">f8")])),
         "objects": np.array([u"one", u"two", None, 3], dtype=object),
         "objects F": np.asfortranarray(np.array([[u"a", u"b"], [u"c", u"d"]], dtype=object)),
@@ -246,6 +256,23 @@ def save_expectations(name):
     with io.open(os.path.join(HERE, name), "w", encoding="utf-8") as f:
         files = json.dumps(FILES, indent=1, sort_keys=True)
         f.write(u'{"files": %s,\n"expectations": [\n%s\n]}\n' % (files, u",\n".join(EXPECTATIONS)))
+
+
+def libraries():
+    """Values that stay objects: what other libraries make of arrays. Read by name in the tests."""
+    import joblib
+    import scipy.sparse
+
+    dense = np.array([[0.0, 1.5, 0.0], [2.5, 0.0, 3.5]])
+    value = {
+        "csr": scipy.sparse.csr_matrix(dense), "csc": scipy.sparse.csc_array(dense),
+        "masked": np.ma.masked_array([1.0, 2.0, 3.0], mask=[False, True, False]), "generator": np.random.RandomState(0),
+        "partial": functools.partial(max, 1), "range": range(2, 9, 3), "complex": 1 + 2j,
+    }  # fmt: skip
+    for protocol in (2, 5):
+        with open(os.path.join(HERE, "libraries-p%d.pkl" % protocol), "wb") as f:
+            pickle.dump(value, f, protocol)
+    joblib.dump(value, os.path.join(HERE, "libraries-joblib.pkl"), compress=("zlib", 9))
 
 
 def main():
@@ -281,6 +308,7 @@ def main():
         with open(path, "rb") as f:
             save(name, f.read(), a)
     save_expectations("golden.json")
+    libraries()
 
 
 if __name__ == "__main__":

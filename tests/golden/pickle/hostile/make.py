@@ -304,7 +304,7 @@ made = name("numpy", "dtype") + tup(u("V8")) + b"R"
 state = tup(i(3), u("|"), b"N", tup(*[u("f%d" % n) for n in range(250)]), b"}(" + b"".join(
     u("f%d" % n) + b"h\x00" for n in range(250)) + b"u", i(8), i(1), i(0))  # fmt: skip
 add("bomb-dtypes", P4 + tup(dtype("u1", "|"), i(0)) + b"\x94" + state + b"\x94" + made + b"h\x01b" * 1500 + b".", MEMORY)
-ZEROS = b"\x80\x04" + b"\x8e" + struct.pack("<Q", 20 << 20) + b"\0" * (20 << 20) + b"."
+ZEROS = b"\x80\x04" + b"\x8e" + struct.pack("<Q", 16 << 20) + b"\0" * (16 << 20) + b"."
 add("bomb-zlib", zlib.compress(ZEROS, 9), "the zlib file of", "expands to more than 16777216")
 add("bomb-gzip", gzip.compress(ZEROS, 9, mtime=0), "the gzip file of", "expands to more than")
 add("bomb-gzip-members", gzip.compress(b"\x80\x04N" + b"N0" * 500000, 9, mtime=0) * 24, "the gzip file of", "expands to more than")
