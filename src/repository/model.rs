@@ -33,6 +33,8 @@ pub(super) struct Model {
     /// When this model was first looked at.
     first_seen: Option<std::time::Instant>,
     stated: Arc<AspiredModel>,
+    /// Whether [`Model::stated`] is another than when it was last asked.
+    is_news: bool,
     troubles: Vec<String>,
 }
 
@@ -105,6 +107,7 @@ impl Model {
             restless: false,
             first_seen: None,
             stated: Arc::default(),
+            is_news: true,
             troubles: Vec::new(),
         }
     }
@@ -112,6 +115,15 @@ impl Model {
     /// What is aspired, by the last look. The same `Arc` as long as it is the same.
     pub(super) fn stated(&self) -> &Arc<AspiredModel> {
         &self.stated
+    }
+
+    /// Whether something else is stated than when this was last asked.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
+    }
+
+    pub(super) fn name(&self) -> &ModelName {
+        &self.name
     }
 
     pub(super) fn troubles(&self) -> &[String] {
@@ -344,6 +356,7 @@ impl Model {
         let stated = AspiredModel { versions, labels, platform, first_is_coming };
         if *self.stated != stated {
             self.stated = Arc::new(stated);
+            self.is_news = true;
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::model::{Model, earlier, some_of};
 use super::{ModelSettings, Now};
 use crate::ids::{ModelName, ServableId, Version};
-use crate::storage::{EntryKind, ModelDir, Storage, StorageError};
+use crate::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
 
 /// A version that should be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,9 +151,17 @@ impl Source for ModelSource {
 pub struct RepositorySource {
     storage: Arc<dyn Storage>,
     settle: Duration,
-    known: BTreeMap<ModelName, Model>,
+    known: BTreeMap<ModelName, Known>,
     closely: BTreeSet<ServableId>,
+    looks: u64,
     models: Arc<Models>,
+}
+
+/// A model of the repository.
+#[derive(Debug)]
+struct Known {
+    model: Model,
+    seen_in_look: u64,
 }
 
 impl RepositorySource {
@@ -161,7 +169,47 @@ impl RepositorySource {
     /// for `settle`.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, settle: Duration) -> Self {
-        Self { storage, settle, known: BTreeMap::new(), closely: BTreeSet::new(), models: Arc::default() }
+        let (known, closely) = (BTreeMap::new(), BTreeSet::new());
+        Self { storage, settle, known, closely, looks: 0, models: Arc::default() }
+    }
+
+    /// Whether a child of the root is a model, or one that cannot be reached now.
+    fn may_be_model(&self, entry: &Entry) -> bool {
+        match entry.kind {
+            EntryKind::File { .. } => false,
+            EntryKind::Folder { .. } => ModelName::new(&entry.name).is_ok(),
+            EntryKind::Unreachable { .. } => self.known.contains_key(entry.name.as_str()),
+        }
+    }
+
+    /// Begins to look at a model, if the folder's name can be a model's.
+    fn begin(&mut self, folder: &str) {
+        let Ok(name) = ModelName::new(folder) else { return };
+        let (storage, given) = (Arc::clone(&self.storage), ModelSettings::default());
+        let mut model = Model::new(name.clone(), storage, folder.to_owned(), given, self.settle);
+        model.look_closely_at(versions_of(&name, &self.closely));
+        self.known.insert(name, Known { model, seen_in_look: 0 });
+    }
+
+    /// What there is to say of children of the root that are no models.
+    fn oddities(&self, entries: &[Entry]) -> Vec<Trouble> {
+        let (mut messages, mut misnamed) = (Vec::new(), Vec::new());
+        for Entry { name, kind } in entries {
+            match kind {
+                EntryKind::File { .. } => {}
+                EntryKind::Folder { .. } => misnamed.extend(ModelName::new(name).err()),
+                EntryKind::Unreachable { why } => messages.push(format!("{name} cannot be reached: {why}")),
+            }
+        }
+        if !misnamed.is_empty() {
+            messages.push(format!("left out of {}: {}", self.storage.display(""), some_of(&misnamed)));
+        }
+        messages.into_iter().map(|message| Trouble { model: None, message }).collect()
+    }
+
+    /// The models' folders are known to be gone; what was stated stands.
+    fn forget_versions(&mut self) {
+        self.known.values_mut().for_each(|known| known.model.forget_versions());
     }
 }
 
@@ -174,80 +222,63 @@ impl Source for RepositorySource {
             Ok(entries) => entries,
             Err(why) => {
                 if matches!(why, StorageError::NotFound(_)) {
-                    self.known.values_mut().for_each(Model::forget_versions);
+                    self.forget_versions();
                 }
                 return Err(SourceError::Repository(why));
             }
         };
         entries.retain(|entry| !entry.name.starts_with('.') && entry.name != LOST_AND_FOUND);
         let mut troubles = Vec::new();
-        let mut report = |message| troubles.push(Trouble { model: None, message });
+        if !entries.iter().any(|entry| self.may_be_model(entry)) {
+            // An unmounted volume leaves an empty folder behind.
+            self.forget_versions();
+            troubles.extend(self.oddities(&entries));
+            let so = if self.known.is_empty() { "" } else { "; what was served stays" };
+            let expected = "expected a folder per model, with a folder per version in it, such as prices/1";
+            let message = format!("no model is found in {}: {expected}{so}", self.storage.display(""));
+            troubles.push(Trouble { model: None, message });
+            return Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in: None });
+        }
 
-        let mut present = Vec::with_capacity(entries.len());
-        let mut misnamed = Vec::new();
+        self.looks += 1;
+        let (mut look_again_in, mut is_changed, mut is_odd) = (None, false, false);
         for entry in &entries {
             let modified = match &entry.kind {
                 EntryKind::File { .. } => continue,
                 EntryKind::Folder { modified } => Some(*modified),
-                EntryKind::Unreachable { why } => {
-                    report(format!("{} cannot be reached: {why}", entry.name));
-                    // A model behind a link stays when the link breaks.
-                    if !self.known.contains_key(entry.name.as_str()) {
-                        continue;
-                    }
-                    None
-                }
+                EntryKind::Unreachable { .. } => None,
             };
-            let name = match self.known.get_key_value(entry.name.as_str()) {
-                Some((name, _)) => name.clone(),
-                None => match ModelName::new(&entry.name) {
-                    Ok(name) => name,
-                    Err(why) => {
-                        misnamed.push(why);
-                        continue;
-                    }
-                },
-            };
-            present.push((name, modified));
-        }
-        if !misnamed.is_empty() {
-            report(format!("left out of {}: {}", self.storage.display(""), some_of(&misnamed)));
-        }
-        if present.is_empty() {
-            // An unmounted volume leaves an empty folder behind.
-            self.known.values_mut().for_each(Model::forget_versions);
-            let so = if self.known.is_empty() { "" } else { "; what was served stays" };
-            let expected = "expected a folder per model, with a folder per version in it, such as prices/1";
-            report(format!("no model is found in {}: {expected}{so}", self.storage.display("")));
-            return Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in: None });
-        }
-
-        let mut look_again_in = None;
-        let mut is_changed = present.len() != self.models.len();
-        let mut former = std::mem::take(&mut self.known);
-        for (name, modified) in present {
-            let mut model = former.remove(&name).unwrap_or_else(|| {
-                let (storage, folder) = (Arc::clone(&self.storage), name.as_str().to_owned());
-                let mut model =
-                    Model::new(name.clone(), storage, folder, ModelSettings::default(), self.settle);
-                model.look_closely_at(versions_of(&name, &self.closely));
-                model
-            });
-            if let Some(modified) = modified {
-                match model.rescan(modified, now) {
-                    Ok(again) => look_again_in = earlier(look_again_in, again),
-                    Err(why) => {
-                        let error = SourceError::BasePath { model: name.clone(), error: why };
-                        troubles.push(Trouble { model: Some(name.clone()), message: error.to_string() });
-                    }
-                }
-                troubles.extend(troubles_of(&name, &model));
+            is_odd |= modified.is_none();
+            if modified.is_some() && !self.known.contains_key(entry.name.as_str()) {
+                self.begin(&entry.name);
             }
-            is_changed |= self.models.get(&name).is_none_or(|before| !Arc::ptr_eq(before, model.stated()));
-            self.known.insert(name, model);
+            let Some(known) = self.known.get_mut(entry.name.as_str()) else {
+                is_odd = true;
+                continue;
+            };
+            known.seen_in_look = self.looks;
+            // A model behind a link stays when the link breaks.
+            if let Some(modified) = modified {
+                let name = known.model.name().clone();
+                match known.model.rescan(modified, now) {
+                    Ok(again) => look_again_in = earlier(look_again_in, again),
+                    Err(error) => {
+                        let message = SourceError::BasePath { model: name.clone(), error }.to_string();
+                        troubles.push(Trouble { model: Some(name.clone()), message });
+                    }
+                }
+                troubles.extend(troubles_of(&name, &known.model));
+            }
+            is_changed |= known.model.take_news();
         }
-        if is_changed {
-            let stated = self.known.iter().map(|(name, model)| (name.clone(), Arc::clone(model.stated())));
+        if is_odd {
+            troubles.extend(self.oddities(&entries));
+        }
+        let before = self.known.len();
+        self.known.retain(|_, known| known.seen_in_look == self.looks);
+        if is_changed || self.known.len() != before {
+            let stated =
+                self.known.iter().map(|(name, known)| (name.clone(), Arc::clone(known.model.stated())));
             self.models = Arc::new(stated.collect());
         }
         Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
@@ -255,8 +286,8 @@ impl Source for RepositorySource {
 
     fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
         self.closely.clone_from(versions);
-        for (name, model) in &mut self.known {
-            model.look_closely_at(versions_of(name, versions));
+        for (name, known) in &mut self.known {
+            known.model.look_closely_at(versions_of(name, versions));
         }
     }
 }

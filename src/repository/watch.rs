@@ -24,6 +24,7 @@ use crate::limits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poll {
     /// At once, then with this much time between two looks, and sooner on events.
+    /// Where a look is long, more time: see [`limits::POLL_SHARE`].
     Every(Duration),
     /// At once, and then only when asked. What is being written at that look is
     /// looked at until it is finished.
@@ -202,7 +203,7 @@ impl<S: Source, F: FnMut(Result<Rescan, SourceError>)> Driver<S, F> {
             earliest = ended + limits::LOOK_PAUSE_MIN;
             let next = [
                 match options.poll {
-                    Poll::Every(pause) => began.checked_add(pause),
+                    Poll::Every(pause) => began.checked_add(stretched(pause, ended - began)),
                     Poll::Once | Poll::Never => None,
                 },
                 look_again_in.and_then(|pause| ended.checked_add(pause)),
@@ -224,6 +225,14 @@ impl<S: Source, F: FnMut(Result<Rescan, SourceError>)> Driver<S, F> {
         (self.sink)(outcome);
         look_again_in
     }
+}
+
+/// The pause between two looks by the timer, where a look takes so long: longer
+/// than wanted if the looks would use more than their share. Events, and what is
+/// settling, are looked at no later for it.
+fn stretched(pause: Duration, look: Duration) -> Duration {
+    let share = look.saturating_mul(limits::POLL_SHARE);
+    share.clamp(pause, pause.saturating_mul(limits::POLL_STRETCH_MAX))
 }
 
 /// What has been logged and still lasts.
@@ -556,6 +565,15 @@ mod tests {
         assert_eq!(journal.news(&error()), (vec![], vec![]));
         let (come, gone) = journal.news(&rescan(&["b", "c"]));
         assert!(come.is_empty() && gone.len() == 1);
+    }
+
+    #[test]
+    fn long_looks_come_less_often() {
+        let (second, ms) = (Duration::from_secs(1), Duration::from_millis);
+        assert_eq!(stretched(second, ms(3)), second);
+        assert_eq!(stretched(second, ms(25)), ms(2500));
+        assert_eq!(stretched(second, ms(900)), second * 5);
+        assert_eq!(stretched(Duration::MAX, Duration::MAX), Duration::MAX);
     }
 
     #[test]
