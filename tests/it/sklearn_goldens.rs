@@ -6,35 +6,16 @@ use std::sync::{Arc, LazyLock};
 
 use longshore::engines;
 use longshore::servable::{Call, RunError, Servable, TensorSpec};
-use longshore::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
+use longshore::storage::{MemoryStorage, ModelDir};
 use longshore::tensor::{DType, Elements, Tensor};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A folder with files, in memory.
-#[derive(Debug)]
-struct Folder(BTreeMap<String, Vec<u8>>);
-
-impl Storage for Folder {
-    fn list(&self, _: &str) -> Result<Vec<Entry>, StorageError> {
-        let entry = |(name, file): (&String, &Vec<u8>)| Entry {
-            name: name.clone(),
-            kind: EntryKind::File { bytes: file.len() as u64, modified: None },
-        };
-        Ok(self.0.iter().map(entry).collect())
-    }
-
-    fn read(&self, file: &str, _: u64) -> Result<Vec<u8>, StorageError> {
-        self.0.get(file).cloned().ok_or_else(|| StorageError::NotFound(file.to_owned()))
-    }
-
-    fn display(&self, path: &str) -> String {
-        format!("memory/{path}")
-    }
-}
-
+/// Opens a folder with one file.
 pub(crate) fn open(name: &str, file: Vec<u8>) -> Result<Arc<dyn Servable>, engines::OpenError> {
-    engines::open(&ModelDir::new(Arc::new(Folder([(name.to_owned(), file)].into())), ""))
+    let storage = MemoryStorage::new();
+    storage.write(&format!("m/1/{name}"), file);
+    engines::open(&ModelDir::new(Arc::new(storage), "m/1"))
 }
 
 /// Standard base64 with padding, as Python writes it.

@@ -99,7 +99,8 @@ fn what_must_not_load_is_refused_by_name_and_place() {
         let name = case["name"].as_str().unwrap();
         let error = open("model.pkl", from_base64(case["file"].as_str().unwrap())).err();
         let error = error.unwrap_or_else(|| panic!("{name} was loaded")).to_string();
-        let message = error.strip_prefix("memory/model.pkl: ").unwrap_or_else(|| panic!("{name}: {error}"));
+        let message =
+            error.strip_prefix("memory:/m/1/model.pkl: ").unwrap_or_else(|| panic!("{name}: {error}"));
         said.insert(name, message.to_owned());
     }
     let bomb = said.remove("bomb").unwrap();
@@ -275,20 +276,20 @@ const REFUSALS: &[(&str, &str)] = &[
 #[test]
 fn other_platforms_are_known_by_name() {
     for (file, message) in [
-        ("model.onnx", "memory/model.onnx: platform onnx is not served by this build yet"),
-        ("saved_model.pb", "memory/saved_model.pb: platform tensorflow is not served by this build yet"),
+        ("model.onnx", "memory:/m/1/model.onnx: platform onnx is not served by this build yet"),
+        ("saved_model.pb", "memory:/m/1/saved_model.pb: platform tensorflow is not served by this build yet"),
         (
             "model.skops",
-            "memory/model.skops: skops files are not read by this build yet; save the model with joblib.dump",
+            "memory:/m/1/model.skops: skops files are not read by this build yet; save the model with joblib.dump",
         ),
     ] {
         assert_eq!(open(file, vec![0]).unwrap_err().to_string(), message);
     }
     let nothing = open("weights.bin", vec![]).unwrap_err().to_string();
     assert!(
-        nothing.starts_with("memory/: no model file: the folder holds weights.bin; expected one of "),
+        nothing.starts_with("memory:/m/1: no model file: the folder holds weights.bin; expected one of "),
         "{nothing}"
     );
     let broken = open("model.pkl", b"not a pickle".to_vec()).unwrap_err().to_string();
-    assert!(broken.starts_with("memory/model.pkl: "), "{broken}");
+    assert!(broken.starts_with("memory:/m/1/model.pkl: "), "{broken}");
 }
