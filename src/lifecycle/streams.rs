@@ -192,6 +192,10 @@ impl<L> Streams<L> {
             self.settle(&model, now, effects);
         }
         for (model, aspired) in list {
+            // Most of a long list is as it was.
+            if self.streams.get(&model).is_some_and(|stream| stream.is_as_wanted(&aspired)) {
+                continue;
+            }
             let stream = self.streams.entry(model.clone()).or_insert_with(|| {
                 effects.push(Effect::AddModel(model.clone()));
                 effects.push(Effect::SetLabels { model: model.clone(), labels: aspired.labels.clone() });
@@ -265,6 +269,19 @@ impl<L> Stream<L> {
         };
         let candidates: smallvec::SmallVec<[Candidate; 4]> = self.versions.iter().map(candidate).collect();
         transition::next_action(&candidates)
+    }
+
+    /// Whether `wanted` says nothing new.
+    fn is_as_wanted(&self, wanted: &Aspired<L>) -> bool {
+        let known = |one: &AspiredVersion<L>| {
+            let entry = self.versions.get(&one.version);
+            entry.is_some_and(|entry| entry.aspired && entry.fingerprint == one.fingerprint)
+        };
+        let distinct: BTreeSet<Version> = wanted.versions.iter().map(|one| one.version).collect();
+        self.listed
+            && self.labels == wanted.labels
+            && self.versions.values().filter(|entry| entry.aspired).count() == distinct.len()
+            && wanted.versions.iter().all(known)
     }
 
     /// Takes one step of a version's life, with its error from now on, and tells

@@ -399,6 +399,17 @@ async fn a_model_that_nobody_wants_is_forgotten_when_it_is_gone() {
 }
 
 #[tokio::test]
+async fn a_version_listed_twice_counts_once() {
+    let mut bench = start();
+    bench.handle.aspire(bench.list(&[("ham", 1), ("ham", 2)]));
+    bench.until_state("ham", 1, State::Available).await;
+    bench.until_state("ham", 2, State::Available).await;
+    bench.handle.aspire(bench.list(&[("ham", 2), ("ham", 2)]));
+    bench.until_state("ham", 1, State::Ended).await;
+    assert_eq!(bench.latest("ham"), "ham 2");
+}
+
+#[tokio::test]
 async fn only_the_last_versions_that_ended_stay_listed() {
     let mut bench = start();
     for number in 1..=40 {

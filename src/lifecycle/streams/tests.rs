@@ -15,7 +15,7 @@ use crate::ids::{ModelQuery, VersionChoice};
 use crate::lifecycle::{Catalog, Handle, Miss, Publisher, Reader, Retired, StateMonitor};
 
 const SEEDS: u64 = 1_000;
-const STEPS: usize = 150;
+const STEPS: usize = 120;
 const MODELS: [&str; 3] = ["ham", "jam", "spam"];
 const HIGHEST_VERSION: u64 = 40;
 const LOAD_THREADS: usize = 2;
