@@ -189,6 +189,7 @@ fn list(count: usize) -> BTreeMap<ModelName, Aspired<Nothing>> {
     let aspired = || Aspired {
         versions: vec![AspiredVersion { version, fingerprint: 0, loader: Nothing }],
         labels: BTreeMap::new(),
+        first_is_coming: false,
     };
     names(count).into_iter().map(|name| (name, aspired())).collect()
 }

@@ -122,7 +122,7 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
 }
 
-fn sent<'a>(inputs: &'a NamedTensors) -> BTreeSet<&'a str> {
+fn sent(inputs: &NamedTensors) -> BTreeSet<&str> {
     inputs.iter().map(|(name, _)| &**name).collect()
 }
 

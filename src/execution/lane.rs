@@ -67,7 +67,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Makes `servable` ready to run and measures it once (see [`Lane::warm_up`]).
+    /// Makes `servable` ready to run: runs it twice on a row of zeros, and
+    /// takes the second time for a first idea of the cost.
     #[must_use]
     pub fn new(servable: Arc<dyn Servable>, pool: Arc<ComputePool>, options: LaneOptions) -> Self {
         let lane = Self { id: pool.lane(), servable, cost: CostModel::default(), pool, options };

@@ -96,7 +96,7 @@ impl Door {
         let map = signature_def::signature_def_map(handle.servable().signatures());
         let any = prost_types::Any {
             type_url: "type.googleapis.com/tensorflow.serving.SignatureDefMap".to_owned(),
-            value: map.encode_to_vec().into(),
+            value: map.encode_to_vec(),
         };
         Ok(pb::GetModelMetadataResponse {
             model_spec: Some(resolved_spec(query.name, handle.id().version.get(), String::new())),
