@@ -2,8 +2,13 @@
 //! the corpus through the same functions.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use longshore::engines;
 use longshore::formats::pickle::{Array, Document, Ref, View, load};
+use longshore::servable::Call;
+use longshore::storage::{MemoryStorage, ModelDir};
+use longshore::tensor::{Elements, Tensor};
 
 /// Reads `data` as a pickle, and looks at everything in it from every side.
 pub(crate) fn pickle(data: &[u8]) {
@@ -28,6 +33,37 @@ pub(crate) fn joblib_container(data: &[u8]) {
     match MAGIC.get(usize::from(choice)) {
         Some(magic) => pickle(&[magic, rest].concat()),
         None => pickle(data),
+    }
+}
+
+/// Opens `data` as a scikit-learn model, and asks it for everything it can answer.
+pub fn sklearn(data: &[u8]) {
+    let storage = MemoryStorage::new();
+    storage.write("1/model.pkl", data);
+    let Ok(model) = engines::open(&ModelDir::new(Arc::new(storage), "1")) else { return };
+    for (position, signature) in model.signatures().iter().enumerate() {
+        let column = || Tensor::vector(Elements::from(vec![0.5f64, -3.0]));
+        let inputs = match signature.inputs[0].dims.as_deref() {
+            // A scaler that changes nothing is as wide as the file says: no input is made for a hoax.
+            Some(&[None, Some(width)]) if width <= 10_000 => {
+                let values: Vec<f64> = (0..2 * width).map(|i| i as f64).collect();
+                vec![Tensor::new([2, width], values.into()).unwrap()]
+            }
+            Some(&[None]) => signature.inputs.iter().map(|_| column()).collect(),
+            _ => continue,
+        };
+        let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
+        let call = Call { signature: position, inputs: inputs.into(), outputs: &outputs };
+        // Numbers may overflow on their way through a pipeline, which is an error; an answer is as stated.
+        let Ok(answers) = model.run(call) else { continue };
+        assert_eq!(answers.len(), signature.outputs.len());
+        for (answer, spec) in answers.iter().zip(&signature.outputs) {
+            assert_eq!(answer.dtype(), spec.dtype);
+            let dims = spec.dims.as_deref().unwrap();
+            assert_eq!(answer.shape().rank(), dims.len());
+            assert_eq!(answer.shape()[0], 2);
+            assert!(answer.shape().iter().zip(dims).all(|(&is, dim)| dim.is_none_or(|stated| stated == is)));
+        }
     }
 }
 

@@ -29,6 +29,11 @@ fn the_corpus_of_joblib_container() {
 }
 
 #[test]
+fn the_corpus_of_sklearn() {
+    replay("sklearn", drive::sklearn);
+}
+
+#[test]
 fn the_corpus_of_tensor_proto() {
     replay("tensor_proto", |bytes| {
         longshore::frontends::tfs::tensor_proto::check_any_bytes(bytes.to_vec().into())

@@ -360,21 +360,7 @@ proptest! {
         if let Some(cut) = cut {
             file.truncate(cut.index(file.len()));
         }
-        if let Ok(model) = open("model.pkl", file) {
-            for signature in model.signatures().iter().filter(|signature| &*signature.name != "columns") {
-                let width = signature.inputs[0].dims.as_ref().unwrap()[1].unwrap();
-                // A scaler that does nothing is as wide as the file says.
-                prop_assume!(width < 10_000);
-                let x = doubles(2, width, (0..2 * width).map(|i| i as f64).collect());
-                let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
-                let answers = ask(&*model, &signature.name, vec![x], &outputs);
-                // Overflow inside a pipeline is the model's own trouble; everything else fits its signature.
-                for (answer, spec) in answers.iter().flatten().zip(&signature.outputs) {
-                    prop_assert_eq!(answer.dtype(), spec.dtype);
-                    prop_assert_eq!(answer.shape()[0], 2);
-                }
-            }
-        }
+        crate::fuzz_corpus::drive::sklearn(&file);
     }
 }
 

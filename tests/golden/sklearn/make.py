@@ -2,12 +2,13 @@
 
     python make.py OUT_FOLDER [--all]
     python make.py OUT_FOLDER --refused
+    python make.py OUT_FOLDER --corpus
 
 Run once per scikit-learn version, each in an environment of its own (README.md
 lists them); writes OUT_FOLDER/sklearn-<version>.json. `--all` writes every
 case, otherwise each class once; `--refused` writes refused.json, files that must
 not load: {"cases": [{"name", "file"}]}, and shared.pkl, in which one scaler stands
-twice. Data and fits are seeded, so a second run gives
+twice; `--corpus` writes seeds for the fuzz target. Data and fits are seeded, so a second run gives
 the same answers up to the last bits of the solvers.
 
 The file: {"provenance": {...}, "inputs": {name: array}, "cases": [{"name",
@@ -420,6 +421,19 @@ def main():
         scaler = StandardScaler().fit(X)
         with open(f"{sys.argv[1]}/shared.pkl", "wb") as out:
             pickle.dump(Pipeline([("a", scaler), ("b", scaler)]), out, protocol=4)
+        return
+    if "--corpus" in sys.argv[2:]:
+        models = {
+            "line": LinearRegression().fit(X, Y_MANY),
+            "logistic": LogisticRegression().fit(FRAME, LABELS["three_str"]),
+            "multilabel": RidgeClassifier().fit(X, LABELS["multilabel"]),
+            "pipeline": Pipeline([("a", MinMaxScaler(clip=True)), ("b", "passthrough"), ("c", StandardScaler())]).fit(X),
+            "ransac": RANSACRegressor(random_state=0).fit(X, Y),
+            "tweedie": TweedieRegressor(power=1.5).fit(X, Y_POSITIVE),
+        }
+        for name, model in models.items():
+            with open(f"{sys.argv[1]}/{name}.pkl", "wb") as out:
+                pickle.dump(model, out, protocol=4)
         return
     folder, everything = sys.argv[1], "--all" in sys.argv[2:]
     warnings.simplefilter("ignore")
