@@ -39,8 +39,13 @@ impl App {
         };
         let outcome = if tried { self.serve(&mut stop, announce).await } else { Ok(()) };
         self.stop_watching();
-        self.manager.shutdown().await;
-        tracing::info!("stopped");
+        // A load that hangs, or a request that outlived the drain, would hold
+        // this up for ever.
+        tokio::select! {
+            () = self.manager.shutdown() => tracing::info!("stopped"),
+            () = tokio::time::sleep(self.config.drain_timeout) => tracing::warn!("stopped with models in use"),
+            () = another(&mut stop) => tracing::warn!("asked again to stop: stopped with models in use"),
+        }
         outcome
     }
 
@@ -80,15 +85,9 @@ impl App {
         }
 
         tracing::info!(grace_s = self.config.drain_grace.as_secs_f64(), "draining");
-        // A closed channel is no further signal, so it cuts nothing short.
-        let hurry = async |stop: &mut mpsc::Receiver<()>| {
-            if stop.recv().await.is_none() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = tokio::time::sleep(self.config.drain_grace) => {}
-            () = hurry(stop) => {}
+            () = another(stop) => {}
         }
         accepting.abort();
         loops.go_away();
@@ -99,9 +98,16 @@ impl App {
                 tracing::warn!(timeout_s = self.config.drain_timeout.as_secs_f64(),
                     "closing connections whose requests did not finish");
             }
-            () = hurry(stop) => tracing::warn!("asked again to stop: closing connections with requests in flight"),
+            () = another(stop) => tracing::warn!("asked again to stop: closing connections with requests in flight"),
         }
         Ok(())
+    }
+}
+
+/// Waits for one more signal. A closed channel is none: it cuts nothing short.
+async fn another(stop: &mut mpsc::Receiver<()>) {
+    if stop.recv().await.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 
