@@ -1,6 +1,8 @@
 //! What the fuzz targets of the formats do with their bytes. `cargo test` replays
 //! the corpus through the same functions.
 
+#![allow(dead_code, reason = "each target drives one function")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
