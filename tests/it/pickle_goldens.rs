@@ -167,3 +167,32 @@ fn objects_of_other_libraries_stay_objects() {
         drive::walk(&document);
     }
 }
+
+#[test]
+fn attributes_are_found_in_dicts_and_slots_and_the_last_of_two_counts() {
+    let document = load(fs::read(folder().join("values-p4.pkl")).unwrap()).unwrap();
+    let objects = document.root().items().unwrap().filter_map(Ref::object).collect::<Vec<_>>();
+    let slotted = objects.iter().find(|object| object.class().is("golden", "Slotted")).unwrap();
+    assert_eq!(slotted.attr("x").and_then(Ref::as_i64), Some(7));
+    assert_eq!(slotted.attr("y").and_then(Ref::as_i64), Some(8));
+    assert!(slotted.attr("z").is_none());
+    let names: Vec<_> = slotted.attrs().map(|(name, _)| name).collect();
+    assert_eq!(names, ["y", "x"]);
+    let args = objects.iter().find(|object| object.class().is("golden", "WithArgs")).unwrap();
+    assert_eq!(args.kwargs().and_then(|kwargs| kwargs.get("k")).and_then(Ref::as_str), Some("v"));
+
+    let document = load(b"}(\x8c\x01aK\x01\x8c\x01aK\x02u.".to_vec()).unwrap();
+    assert_eq!(document.root().get("a").and_then(Ref::as_i64), Some(2));
+}
+
+#[test]
+fn one_object_twice_is_one_object() {
+    // ([shared], shared) where the list is changed after both were made.
+    let document = load(b"]\x94\x85h\x00\x86h\x00K\x07a0.".to_vec()).unwrap();
+    let [outer, inner] = document.root().items().unwrap().collect::<Vec<_>>()[..] else {
+        panic!("two items")
+    };
+    let first = outer.items().unwrap().get(0).unwrap();
+    assert_eq!(first.id(), inner.id());
+    assert_eq!(first.items().unwrap().get(0).and_then(Ref::as_i64), Some(7));
+}

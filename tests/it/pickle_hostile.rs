@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,23 @@ fn many_references_to_one_long_string_stay_one_string() {
     assert_eq!(strings.len(), refs as usize);
     assert!(strings.iter().all(|text| std::ptr::eq(text.as_ptr(), strings[0].as_ptr())));
     assert!(document.held_bytes() < 4 * size, "{} bytes for {size}", document.held_bytes());
+}
+
+#[test]
+fn a_compressed_file_may_expand_to_the_bound_and_no_further() {
+    let floor = limits::PICKLE_EXPANSION_BYTES_FLOOR;
+    let expanding_to = |size: usize| {
+        let head = [&b"\x80\x04\x8e"[..], &(size as u64 - 12).to_le_bytes()].concat();
+        let pickle = [head, vec![0; size - 12], b".".to_vec()].concat();
+        assert_eq!(pickle.len(), size);
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&pickle).unwrap();
+        encoder.finish().unwrap()
+    };
+    let document = load(expanding_to(floor)).unwrap();
+    assert_eq!(document.root().as_bytes().map(<[u8]>::len), Some(floor - 12));
+    let error = load(expanding_to(floor + 1)).unwrap_err();
+    assert!(matches!(error.problem(), Problem::Bomb { .. }), "{error}");
 }
 
 #[test]
