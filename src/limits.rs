@@ -48,6 +48,12 @@ pub const PICKLE_HELD_BYTES_FLOOR: usize = 64 << 10;
 pub const PICKLE_STACK_MAX: usize = 16 << 20;
 /// One string, in bytes of UTF-8. Up to protocol 2, the data of an array are one.
 pub const PICKLE_STRING_BYTES_MAX: usize = 1 << 30;
+/// One string that is left where it lies in the file, in bytes; a longer one is copied once.
+pub const PICKLE_STRING_BYTES_IN_PLACE_MAX: usize = 256;
+/// The name of one module, class or function, in bytes.
+pub const PICKLE_NAME_BYTES_MAX: usize = 1 << 10;
+/// Attributes of one of joblib's array wrappers. It has 6.
+pub const PICKLE_WRAPPER_ATTRIBUTES_MAX: usize = 16;
 /// One integer, in bytes. The state of a random generator has 16.
 pub const PICKLE_INT_BYTES_MAX: usize = 1 << 10;
 /// Dimensions of one numpy array: `NPY_MAXDIMS` of numpy 2.

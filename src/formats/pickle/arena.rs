@@ -5,6 +5,8 @@
 //! bytes here; what is larger is a slice of the file. [`Arena::charge`] counts
 //! all the same, so that the bound does not rest on that argument alone.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::array::Array;
@@ -24,12 +26,14 @@ pub(super) enum Node {
     BigInt {
         blob: u32,
     },
-    /// UTF-8 in the source, checked when the node was made.
+    /// Short UTF-8 in the source, checked when the node was made.
     Str {
         len: u32,
         start: u64,
     },
-    /// A text that had to be decoded.
+    /// A text that had to be decoded, or is long: looking at one that lies in the
+    /// source means to check it again, and a million references to a long one cost
+    /// a file next to nothing.
     MadeStr {
         text: u32,
     },
@@ -82,8 +86,7 @@ pub(super) struct Arena {
     arrays: Vec<Array>,
     dtypes: Vec<NumpyDType>,
     blobs: Vec<Bytes>,
-    /// Each is UTF-8.
-    texts: Vec<Bytes>,
+    texts: Vec<Box<str>>,
     held: usize,
     held_max: usize,
 }
@@ -147,21 +150,31 @@ impl Arena {
         self.nodes[id.0 as usize] = node;
     }
 
-    /// A string of the source; its bytes must be UTF-8.
-    pub(super) fn add_source_text(&mut self, start: usize, len: usize) -> Result<NodeId, Problem> {
-        if len > limits::PICKLE_STRING_BYTES_MAX {
-            return Err(too_long(len));
+    /// A string that lies in the source.
+    pub(super) fn add_source_text(&mut self, range: Range<usize>) -> Result<NodeId, Problem> {
+        let text = str::from_utf8(&self.source[range.clone()]).map_err(|error| {
+            let found = format!("something else after {} bytes", error.valid_up_to());
+            Problem::unexpected("a string", "text in UTF-8", found)
+        })?;
+        match u32::try_from(text.len()) {
+            Ok(len) if text.len() <= limits::PICKLE_STRING_BYTES_IN_PLACE_MAX => {
+                self.add(Node::Str { len, start: range.start as u64 })
+            }
+            // The length is held against the bound before the text is copied.
+            _ if text.len() > limits::PICKLE_STRING_BYTES_MAX => Err(too_long(text.len())),
+            _ => {
+                let text = text.to_owned();
+                self.add_text(text)
+            }
         }
-        let len = u32::try_from(len).map_err(|_| too_long(len))?;
-        self.add(Node::Str { len, start: start as u64 })
     }
 
     pub(super) fn add_text(&mut self, text: String) -> Result<NodeId, Problem> {
         if text.len() > limits::PICKLE_STRING_BYTES_MAX {
             return Err(too_long(text.len()));
         }
-        self.charge(size_of::<Bytes>() + text.len())?;
-        self.texts.push(Bytes::from(text));
+        self.charge(size_of::<Box<str>>() + text.len())?;
+        self.texts.push(text.into_boxed_str());
         let text = last(self.texts.len());
         self.add(Node::MadeStr { text })
     }
@@ -255,11 +268,6 @@ impl Arena {
         &self.blobs[blob as usize]
     }
 
-    /// The text of a [`Node::MadeStr`].
-    pub(super) fn made_text(&self, text: u32) -> &Bytes {
-        &self.texts[text as usize]
-    }
-
     /// The bytes of a string.
     pub(super) fn text_bytes(&self, id: NodeId) -> Option<&[u8]> {
         match *self.node(id) {
@@ -267,15 +275,18 @@ impl Arena {
                 let start = usize::try_from(start).ok()?;
                 self.source.get(start..start.checked_add(len as usize)?)
             }
-            Node::MadeStr { text } => Some(self.made_text(text)),
+            Node::MadeStr { text } => Some(self.texts[text as usize].as_bytes()),
             _ => None,
         }
     }
 
     /// A string.
     pub(super) fn text(&self, id: NodeId) -> Option<&str> {
-        // Checked once more: `unsafe` would save a few nanoseconds.
-        str::from_utf8(self.text_bytes(id)?).ok()
+        match *self.node(id) {
+            Node::MadeStr { text } => Some(&self.texts[text as usize]),
+            // Checked once more, short as it is: not to need `unsafe`.
+            _ => str::from_utf8(self.text_bytes(id)?).ok(),
+        }
     }
 
     /// Bytes charged so far.

@@ -334,8 +334,9 @@ impl Machine {
                 let name = self.pop(s)?;
                 let module = self.pop(s)?;
                 for id in [module, name] {
-                    if self.arena.text_bytes(id).is_none() {
-                        return Err(self.wrong(id, "a string"));
+                    match self.arena.text_bytes(id) {
+                        Some(text) => name_len(text.len())?,
+                        None => return Err(self.wrong(id, "a string")),
                     }
                 }
                 self.push(s, Node::Global { module, name })?;
@@ -476,16 +477,8 @@ impl Machine {
 
     fn unicode(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
         let range = self.cursor.take(len, "a string")?;
-        let id = self.add_utf8(range)?;
+        let id = self.arena.add_source_text(range)?;
         s.push(id)
-    }
-
-    fn add_utf8(&mut self, range: std::ops::Range<usize>) -> Result<NodeId, Problem> {
-        if let Err(error) = str::from_utf8(&self.arena.source()[range.clone()]) {
-            let found = format!("something else after {} bytes", error.valid_up_to());
-            return Err(Problem::unexpected(self.op, "text in UTF-8", found));
-        }
-        self.arena.add_source_text(range.start, range.len())
     }
 
     fn bytes(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
@@ -503,7 +496,7 @@ impl Machine {
     fn python2_string(&mut self, s: &mut Stream, len: u64) -> Result<(), Problem> {
         let range = self.cursor.take(len, "a string")?;
         let id = if self.arena.source()[range.clone()].is_ascii() {
-            self.arena.add_source_text(range.start, range.len())?
+            self.arena.add_source_text(range)?
         } else {
             let bytes = self.arena.source().slice(range);
             self.arena.add_bytes(bytes)?
@@ -576,7 +569,8 @@ impl Machine {
 
     fn name_line(&mut self) -> Result<NodeId, Problem> {
         let range = self.cursor.line("GLOBAL")?;
-        self.add_utf8(range)
+        name_len(range.len())?;
+        self.arena.add_source_text(range)
     }
 }
 
@@ -586,6 +580,18 @@ fn pairs(op: &'static str, len: usize) -> Result<(), Problem> {
     } else {
         Err(Problem::unexpected(op, "pairs of keys and values", format!("{len} items")))
     }
+}
+
+fn name_len(len: usize) -> Result<(), Problem> {
+    if len <= limits::PICKLE_NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Problem::TooLarge {
+        what: "the length of a name".into(),
+        found: len as u64,
+        max: limits::PICKLE_NAME_BYTES_MAX as u64,
+        unit: "bytes",
+    })
 }
 
 fn int_len(len: u64) -> Result<(), Problem> {

@@ -88,6 +88,10 @@ impl Machine {
             if !matches!(dtype.kind, DTypeKind::Void | DTypeKind::Struct(_)) {
                 return Err(wrong("no fields in a plain dtype", self.describe(names)));
             }
+            // What is looked through counts too: a file can hand one dict to many dtypes.
+            if let Node::Dict(entries) = *self.arena.node(fields) {
+                self.arena.charge(size_of_val(self.arena.list(entries)))?;
+            }
             dtype.kind = DTypeKind::Struct(self.dtype_fields(names, fields, dtype.itemsize)?);
         }
         if *self.arena.node(subdtype) != Node::None {
@@ -213,7 +217,7 @@ impl Machine {
                 format!("{} of {}", self.describe(args), self.global_name(callable)),
             ));
         };
-        let (Some(of), Some(raw)) = (self.dtype_of(dtype).cloned(), self.raw(data)) else {
+        let (Some(of), Some(raw)) = (self.dtype_of(dtype).cloned(), self.raw(data)?) else {
             return Err(Problem::unexpected(PLACE, "a dtype and bytes", self.describe(dtype)));
         };
         if of.has_object() {
@@ -231,6 +235,10 @@ impl Machine {
         let Node::Dict(entries) = *self.arena.node(state) else {
             return Err(Problem::unexpected(PLACE, "a dict of attributes", self.describe(state)));
         };
+        // Each wrapper looks through its dict, which a file can hand to many.
+        if self.arena.list(entries).len() > 2 * limits::PICKLE_WRAPPER_ATTRIBUTES_MAX {
+            return Err(Problem::unexpected(PLACE, "the attributes of an array", self.describe(state)));
+        }
         let attr = |name: &str| {
             let mut pairs = self.arena.list(entries).rchunks_exact(2);
             pairs.find(|pair| self.arena.text_bytes(pair[0]) == Some(name.as_bytes())).map(|pair| pair[1])
@@ -293,7 +301,7 @@ impl Machine {
             };
             Array::from_objects(dtype, &dims, list)
         } else {
-            let Some(raw) = self.raw(data) else {
+            let Some(raw) = self.raw(data)? else {
                 return Err(Problem::unexpected(place, "bytes", self.describe(data)));
             };
             Array::from_raw(dtype, &dims, layout, raw)
@@ -345,16 +353,14 @@ impl Machine {
     }
 
     /// Bytes, or a Python 2 string that happens to be ASCII.
-    fn raw(&self, id: NodeId) -> Option<Bytes> {
-        match *self.arena.node(id) {
-            Node::Bytes { blob } => Some(self.arena.blob(blob).clone()),
-            Node::Str { len, start } => {
-                let start = usize::try_from(start).ok()?;
-                Some(self.arena.source().slice(start..start + len as usize))
-            }
-            Node::MadeStr { text } => Some(self.arena.made_text(text).clone()),
-            _ => None,
+    fn raw(&mut self, id: NodeId) -> Result<Option<Bytes>, Problem> {
+        if let Node::Bytes { blob } = *self.arena.node(id) {
+            return Ok(Some(self.arena.blob(blob).clone()));
         }
+        let Some(text) = self.arena.text_bytes(id) else { return Ok(None) };
+        let copy = Bytes::copy_from_slice(text);
+        self.arena.charge(copy.len())?;
+        Ok(Some(copy))
     }
 }
 

@@ -12,7 +12,9 @@ use super::dtype::NumpyDType;
 ///
 /// Values that Python would share are shared here too, and a hostile file can
 /// make a value contain itself. Whoever walks deeper than a known number of
-/// steps must bound the walk; [`Ref::id`] tells where it has been.
+/// steps must bound the walk; [`Ref::id`] tells where it has been. Whoever converts
+/// what is shared pays for it every time: a list of a million references to one
+/// tree is 2 MB of file, so that what is built from a document needs a bound too.
 pub struct Document {
     pub(super) arena: Arena,
     pub(super) root: NodeId,

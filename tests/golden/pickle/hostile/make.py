@@ -213,9 +213,13 @@ add("text-string-quotes", b"Sab\n.", "text in quotes")
 add("text-string-escape", b"S'\\xzz'\n.", "hexadecimal")
 add("text-float", b"Fnine\n.", "a decimal number, found nine")
 add("text-int", b"I1x\n.", "a decimal integer, found 1x")
-add("text-control-characters", P4 + call(name("a\n\x1b[31mb", "c" * 5000), b"N") + b"(N\x90.", "a\\n\\u{1b}[31mb", "…")
+add("text-control-characters", P4 + call(name("a\n\x1b[31mb", "c" * 1000), b"N") + b"(N\x90.", "a\\n\\u{1b}[31mb", "…")
 add("opcode-unknown", P4 + b"N\xee.", "byte 3", "0xee")
 add("protocol-9", b"\x80\x09N.", "a pickle protocol from 0 to 5, found 9")
+
+add("text-long-module", P4 + name("m" * 1025, "x") + b".", "the length of a name is 1025; at most 1024")
+add("text-long-name", P4 + name("m", "x." * 1000) + b".", "the length of a name is 2000")
+add("text-long-global", b"cos\n" + b"y" * 5000 + b"\n.", "the length of a name is 5000")
 
 # --- numpy ------------------------------------------------------------------------------------------
 F8 = dtype("f8")
@@ -284,6 +288,8 @@ add("joblib-order", P4 + wrapper(tup(i(1)), F8, order="Z") + b"\0" * 64, "the or
 add("joblib-dtype", P4 + wrapper(tup(i(1)), u("f8")) + b"\0" * 64, "a numpy dtype, found str 'f8'")
 add("joblib-attributes", P4 + name("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81}b.", "the attributes shape, order and dtype")
 add("joblib-state", P4 + name("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81Nb.", "a dict of attributes")
+add("joblib-attributes-many", P4 + wrapper(tup(i(1)), F8, extra=b"".join(u("a%d" % n) + b"N" for n in range(40))) + b"\0" * 64,
+    "the attributes of an array, found dict of 46")
 add("joblib-padding", P4 + wrapper(tup(i(1)), F8, align=i(16)) + b"\xff\xff\xff", "the padding before array data")
 add("joblib-no-padding", P4 + wrapper(tup(i(1)), F8, align=i(16)), "the padding before array data")
 add("joblib-nested-nothing", P4 + wrapper(tup(i(1)), OBJ), ENDS)
@@ -357,6 +363,8 @@ add("harmless-cycle-array", P4 + made + tup(i(1), b")", OBJ, b"\x89", b"]h\x00a"
 add("harmless-deep-lists", zlib.compress(P4 + b"]" * 1000000 + b"a" * 999999 + b".", 9), harmless=True)
 add("harmless-deep-tuples", zlib.compress(P4 + b")" + b"\x85" * 1000000 + b".", 9), harmless=True)
 add("harmless-deep-dicts", zlib.compress(P4 + b"}N" * 1000000 + b"}" + b"s" * 1000000 + b".", 9), harmless=True)
+huge = b"](" + u("long " * 400000) + b"\x94" + b"h\x00" * 1000000 + b"e"
+add("harmless-long-string-often", zlib.compress(P4 + huge + b".", 9), harmless=True)
 add("harmless-memo-sparse", P4 + b"Nr\xff\xff\xff\xff0j\xff\xff\xff\xff.", harmless=True)
 add("harmless-name-of-os-system", P4 + name("os", "system") + b".", harmless=True)
 add("harmless-partial-of-os-system", P4 + call(name("functools", "partial"), name("os", "system")) + b".", harmless=True)
