@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from serving import CALL_SECONDS
+from serving import CALL_SECONDS, eventually
 from test_rollout import trained
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -39,8 +39,9 @@ def test_health_of_a_model_follows_the_model(server):
     server.publish("bad", 1, b"this is no model")
     server.client.wait_available("good", 1)
     server.client.wait_failed("bad", 1)
-    assert check(server, "model:good") == SERVING
-    assert check(server, "model:bad") == NOT_SERVING
+    # Health follows the states, a moment later.
+    eventually(lambda: check(server, "model:good") == SERVING)
+    eventually(lambda: check(server, "model:bad") == NOT_SERVING)
     assert check(server, "") == SERVING, "one bad model does not take the others out of service"
 
 
