@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engines::{self, OpenError};
+use crate::engines::{self, OpenError, SklearnError};
 use crate::error::Code;
 use crate::execution::{ComputePool, Lane, LaneOptions};
 use crate::lifecycle::{LoadError, Loader};
@@ -40,6 +40,9 @@ fn code(error: &OpenError) -> Code {
         OpenError::Storage(StorageError::NotFound(_)) | OpenError::Detect { .. } => Code::NotFound,
         OpenError::Storage(_) => Code::Unavailable,
         OpenError::NotServed { .. } | OpenError::Skops { .. } => Code::Unimplemented,
-        OpenError::Sklearn { .. } => Code::InvalidArgument,
+        OpenError::Sklearn { source, .. } => match **source {
+            SklearnError::UnknownClass { .. } => Code::Unimplemented,
+            _ => Code::InvalidArgument,
+        },
     }
 }
