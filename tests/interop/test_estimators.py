@@ -166,9 +166,10 @@ def same(answer: np.ndarray, want: np.ndarray):
     if want.dtype.kind in "UO":
         assert [word.decode() for word in answer.ravel().tolist()] == [str(word) for word in want.ravel().tolist()]
     elif want.dtype.kind == "f":
-        # Near 0 a sum of cancelling terms has no relative precision to compare.
-        near_zero = 1e-13 * np.max(np.abs(want), initial=0.0)
-        np.testing.assert_allclose(answer.astype("float64"), want, rtol=RELATIVE, atol=near_zero)
+        assert answer.dtype == np.float64
+        # Where terms cancel, what remains is as exact as the terms were, and no more.
+        rounding = 8 * np.finfo("float64").eps * np.max(np.abs(want[np.isfinite(want)]), initial=0.0)
+        np.testing.assert_allclose(answer, want, rtol=RELATIVE, atol=rounding)
     else:
         assert answer.dtype == want.dtype or answer.dtype == np.int64
         np.testing.assert_array_equal(answer, want)
