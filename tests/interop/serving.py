@@ -11,7 +11,7 @@ import grpc
 import joblib
 import numpy as np
 import tensorflow as tf
-from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -150,6 +150,23 @@ class Client:
             return entry if entry is not None and entry.status.error_code != 0 else None
 
         return eventually(failed, seconds)
+
+    def health_of(self, service: str):
+        """What the health service says of this name; None for a name that it does not know."""
+        try:
+            request = health_pb2.HealthCheckRequest(service=service)
+            return self.health.Check(request, timeout=CALL_SECONDS).status
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND, error
+            return None
+
+    def wait_health(self, service: str, status):
+        """Until the health service says this: it follows the states, a moment later."""
+
+        def said():
+            return self.health_of(service) == status
+
+        eventually(said)
 
     def _status_or_none(self, name: str, version: int):
         try:

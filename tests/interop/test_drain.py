@@ -45,6 +45,7 @@ def test_sigterm_turns_readiness_off_and_finishes_what_is_in_flight(start):
     server.client.wait_available("prices", 1)
     watches = []
     for service in ["", "tensorflow.serving.PredictionService", "model:prices"]:
+        server.client.wait_health(service, SERVING)
         request = health_pb2.HealthCheckRequest(service=service)
         watches.append(server.client.health.Watch(request, timeout=CALL_SECONDS))
         assert next(watches[-1]).status == SERVING

@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from serving import CALL_SECONDS, eventually
+from serving import CALL_SECONDS
 from test_rollout import trained
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -17,21 +17,14 @@ MODEL = "tensorflow.serving.ModelService"
 SERVICES = {PREDICTION, MODEL, "grpc.health.v1.Health"}
 
 
-def check(server, service: str):
-    request = health_pb2.HealthCheckRequest(service=service)
-    return server.client.health.Check(request, timeout=CALL_SECONDS).status
-
-
 @pytest.mark.parametrize("service", ["", PREDICTION, MODEL, "PredictionService", "ModelService", "model:linear_regression"])
 def test_a_serving_server_says_so_for_each_name(sample, service):
-    assert check(sample, service) == SERVING
+    sample.client.wait_health(service, SERVING)
 
 
 @pytest.mark.parametrize("service", ["nobody", "model:nobody", "model:"])
 def test_health_of_a_stranger_is_not_found(sample, service):
-    with pytest.raises(grpc.RpcError) as caught:
-        check(sample, service)
-    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    assert sample.client.health_of(service) is None
 
 
 def test_health_of_a_model_follows_the_model(server):
@@ -39,15 +32,15 @@ def test_health_of_a_model_follows_the_model(server):
     server.publish("bad", 1, b"this is no model")
     server.client.wait_available("good", 1)
     server.client.wait_failed("bad", 1)
-    # Health follows the states, a moment later.
-    eventually(lambda: check(server, "model:good") == SERVING)
-    eventually(lambda: check(server, "model:bad") == NOT_SERVING)
-    assert check(server, "") == SERVING, "one bad model does not take the others out of service"
+    server.client.wait_health("model:good", SERVING)
+    server.client.wait_health("model:bad", NOT_SERVING)
+    assert server.client.health_of("") == SERVING, "one bad model does not take the others out of service"
 
 
 def test_watching_a_model_tells_when_it_is_ready(server):
     server.publish("late", 1, b"not yet a model")
     server.client.wait_failed("late", 1)
+    server.client.wait_health("model:late", NOT_SERVING)
     request = health_pb2.HealthCheckRequest(service="model:late")
     watch = server.client.health.Watch(request, timeout=CALL_SECONDS)
     assert next(watch).status == NOT_SERVING
