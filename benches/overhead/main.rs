@@ -11,6 +11,8 @@
 //! those of the machine; the ratios of one run are what counts. For published
 //! numbers, `--profile dist`.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod echo;
 mod load;
 mod servers;
@@ -19,6 +21,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+use common::verdict;
 use load::{Load, Sample};
 use servers::Server;
 
@@ -67,9 +70,9 @@ fn measure(rounds: usize) -> Result<(), Box<dyn Error>> {
     std::fs::write(&body, servers::framed_request())?;
 
     let running = [
-        Server::echo(servers::ECHO_MULTI)?,
-        Server::echo(servers::ECHO_LOOPS)?,
-        Server::longshore(&folder.path().join("longshore.log"))?,
+        servers::echo(servers::ECHO_MULTI)?,
+        servers::echo(servers::ECHO_LOOPS)?,
+        servers::longshore(&folder.path().join("longshore.log"))?,
     ];
     servers::check_answers(&running)?;
 
@@ -87,11 +90,7 @@ fn measure(rounds: usize) -> Result<(), Box<dyn Error>> {
         ("mean latency against the loops' echo", mean(OURS) / mean(LOOPS), "<=", LATENCY_TARGET),
     ];
     for (what, ratio, relation, target) in verdicts {
-        let met = if relation == ">=" { ratio >= target } else { ratio <= target };
-        println!(
-            "{what}: {ratio:.3} (target {relation} {target:.2}): {}",
-            if met { "met" } else { "MISSED" }
-        );
+        verdict::tell(what, ratio, relation, target, "");
     }
     Ok(())
 }
