@@ -4,8 +4,9 @@
 //! on load threads and freed on the unload thread, neither ever on the task.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::catalog::{Catalog, Publisher, Retired};
 use super::loader::{Aspired, LoadError, Loader};
@@ -28,20 +30,28 @@ use crate::ids::{ModelName, ServableId};
 pub struct Options {
     /// How many versions load at once. A load that hangs keeps its thread.
     pub num_load_threads: NonZeroUsize,
+    /// How many versions are freed at once.
+    pub num_unload_threads: NonZeroUsize,
     /// The pause before the second try of a version that failed; it doubles
     /// with each further failure.
     pub retry_pause_first: Duration,
     /// The longest that this pause grows.
     pub retry_pause_max: Duration,
+    /// How often a version that failed is tried again without its files having
+    /// changed; `None` for as long as it is wanted.
+    pub retries_max: Option<u32>,
 }
 
 impl Default for Options {
-    /// One load thread per core that the process may use; 1 s to 60 s.
+    /// One load thread per core that the process may use, one that frees; 1 s to
+    /// 60 s, for ever.
     fn default() -> Self {
         Self {
             num_load_threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            num_unload_threads: NonZeroUsize::MIN,
             retry_pause_first: Duration::from_secs(1),
             retry_pause_max: Duration::from_secs(60),
+            retries_max: None,
         }
     }
 }
@@ -56,10 +66,14 @@ pub struct Manager<L: Loader> {
     loads: mpsc::Sender<Load<L>>,
     unloads: mpsc::Sender<Retired<L::Servable>>,
     threads: Vec<JoinHandle<()>>,
+    /// Who waits for models to be tried, by the number that the streams know.
+    waiting: HashMap<u64, oneshot::Sender<()>>,
+    waits: u64,
 }
 
 enum Command<L> {
     Aspire(BTreeMap<ModelName, Aspired<L>>),
+    Await(BTreeSet<ModelName>, oneshot::Sender<()>),
     Shutdown,
 }
 
@@ -77,7 +91,7 @@ pub type Started<L> = (ManagerHandle<L>, Arc<Catalog<<L as Loader>::Servable>>, 
 
 impl<L: Loader> Manager<L> {
     /// Starts one: a task on the current tokio runtime, its load threads and
-    /// its unload thread.
+    /// its unload threads.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -97,8 +111,13 @@ impl<L: Loader> Manager<L> {
             let thread = thread::Builder::new().name(format!("load-{number}"));
             threads.push(thread.spawn(move || load_all(&loads_out, &reports))?);
         }
-        let thread = thread::Builder::new().name("unload".to_owned());
-        threads.push(thread.spawn(move || free_all::<L>(unloads_out, &reports_in))?);
+        let unloads_out = Arc::new(Mutex::new(unloads_out));
+        for number in 0..options.num_unload_threads.get() {
+            let (unloads_out, reports) = (Arc::clone(&unloads_out), reports_in.clone());
+            let thread = thread::Builder::new().name(format!("unload-{number}"));
+            threads.push(thread.spawn(move || free_all::<L>(&unloads_out, &reports))?);
+        }
+        drop(reports_in);
 
         let monitor = Arc::new(StateMonitor::default());
         let publisher = Publisher::new(Arc::clone(&monitor), unloads.clone());
@@ -113,6 +132,8 @@ impl<L: Loader> Manager<L> {
             loads,
             unloads,
             threads,
+            waiting: HashMap::new(),
+            waits: 0,
         };
         tokio::spawn(manager.run());
         Ok((ManagerHandle { commands: commands_in }, catalog, monitor))
@@ -120,18 +141,37 @@ impl<L: Loader> Manager<L> {
 
     async fn run(mut self) {
         let mut ending = false;
+        // Taken while looking for the newest list, and next in turn.
+        let mut after = None;
         while !(ending && self.streams.is_empty()) {
             let wake = self.streams.next_wake().map(tokio::time::Instant::from_std);
-            let event = tokio::select! {
-                command = self.commands.recv(), if !ending => match newest(command, &mut self.commands) {
-                    Command::Aspire(list) => Event::Aspire(list),
-                    Command::Shutdown => {
-                        ending = true;
-                        Event::Aspire(BTreeMap::new())
+            let next = match after.take() {
+                Some(command) => Next::Command(command),
+                None => tokio::select! {
+                    // With all handles gone there is nobody to serve for.
+                    command = self.commands.recv(), if !ending => {
+                        Next::Command(command.unwrap_or(Command::Shutdown))
                     }
+                    Some(report) = self.reports.recv() => Next::Event(report),
+                    () = sleep_until(wake) => Next::Event(Event::Tick),
                 },
-                Some(report) = self.reports.recv() => report,
-                () = sleep_until(wake) => Event::Tick,
+            };
+            let event = match next {
+                Next::Event(event) => event,
+                Next::Command(Command::Aspire(list)) => {
+                    let (list, then) = newest(list, &mut self.commands);
+                    after = then;
+                    Event::Aspire(list)
+                }
+                Next::Command(Command::Await(models, told)) => {
+                    self.waits += 1;
+                    self.waiting.insert(self.waits, told);
+                    Event::Await { number: self.waits, models }
+                }
+                Next::Command(Command::Shutdown) => {
+                    ending = true;
+                    Event::Aspire(BTreeMap::new())
+                }
             };
             let now = tokio::time::Instant::now().into_std();
             for effect in self.streams.handle(event, now) {
@@ -175,6 +215,12 @@ impl<L: Loader> Manager<L> {
             }
             Effect::Forget { id } => self.monitor.forget(&id),
             Effect::FirstPassDone => self.monitor.first_pass_done(),
+            Effect::Tried { number } => {
+                if let Some(told) = self.waiting.remove(&number) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = told.send(());
+                }
+            }
             Effect::Fault { id, fault } => {
                 tracing::error!(model = %id.name, version = id.version.get(), %fault, "event ignored");
             }
@@ -182,16 +228,27 @@ impl<L: Loader> Manager<L> {
     }
 }
 
-/// The last of the commands that wait: each list is whole, so that only the
-/// newest counts. With all handles gone there is nobody to serve for.
-fn newest<L>(first: Option<Command<L>>, commands: &mut UnboundedReceiver<Command<L>>) -> Command<L> {
-    let mut newest = first.unwrap_or(Command::Shutdown);
-    while !matches!(newest, Command::Shutdown)
-        && let Ok(next) = commands.try_recv()
-    {
-        newest = next;
+/// What [`Manager::run`] woke up for.
+enum Next<L: Loader> {
+    Command(Command<L>),
+    Event(Report<L>),
+}
+
+type List<L> = BTreeMap<ModelName, Aspired<L>>;
+
+/// The last of the lists that wait one behind the other, and the command that
+/// comes after it: each list is whole, so that only the newest counts.
+fn newest<L>(
+    mut list: List<L>,
+    commands: &mut UnboundedReceiver<Command<L>>,
+) -> (List<L>, Option<Command<L>>) {
+    loop {
+        match commands.try_recv() {
+            Ok(Command::Aspire(newer)) => list = newer,
+            Ok(other) => return (list, Some(other)),
+            Err(_) => return (list, None),
+        }
     }
-    newest
 }
 
 async fn sleep_until(wake: Option<tokio::time::Instant>) {
@@ -237,9 +294,13 @@ fn load_all<L: Loader>(loads: &Mutex<mpsc::Receiver<Load<L>>>, reports: &Unbound
     }
 }
 
-/// The body of the unload thread.
-fn free_all<L: Loader>(retired: mpsc::Receiver<Retired<L::Servable>>, reports: &UnboundedSender<Report<L>>) {
-    for Retired { id, servable } in retired {
+/// The body of an unload thread.
+fn free_all<L: Loader>(
+    retired: &Mutex<mpsc::Receiver<Retired<L::Servable>>>,
+    reports: &UnboundedSender<Report<L>>,
+) {
+    let next = || retired.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(Retired { id, servable }) = next() {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(servable))) {
             let why = panic_message(&*panic);
             tracing::error!(model = %id.name, version = id.version.get(), why, "freeing panicked");
@@ -269,6 +330,21 @@ impl<L: Loader> ManagerHandle<L> {
     /// [`shutdown`](Self::shutdown) it does nothing.
     pub fn aspire(&self, models: BTreeMap<ModelName, Aspired<L>>) {
         let _ = self.commands.send(Command::Aspire(models));
+    }
+
+    /// Waits until each of these models has been tried, as the last list that was
+    /// stated before this call, or a newer one, wants it: each wanted version is
+    /// available or has failed its first try. A model that is not wanted is not
+    /// waited for. What became of them the state monitor tells.
+    ///
+    /// There is no bound: put a time limit around it. After
+    /// [`shutdown`](Self::shutdown) it returns at once.
+    pub fn tried(&self, models: BTreeSet<ModelName>) -> impl Future<Output = ()> + Send + use<L> {
+        let (told, tried) = oneshot::channel();
+        let _ = self.commands.send(Command::Await(models, told));
+        async move {
+            let _ = tried.await;
+        }
     }
 
     /// Unloads everything and ends the manager's threads. Waits for handles in

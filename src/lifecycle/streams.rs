@@ -18,6 +18,8 @@ use crate::limits;
 pub(super) enum Event<L, S> {
     /// The source states the whole list of what should be served.
     Aspire(BTreeMap<ModelName, Aspired<L>>),
+    /// Someone waits for these models to be tried, under this number.
+    Await { number: u64, models: BTreeSet<ModelName> },
     /// A load thread made a servable.
     LoadDone { id: ServableId, servable: S, took: Duration },
     /// A load thread failed; the loader comes back for another try.
@@ -51,6 +53,8 @@ pub(super) enum Effect<L, S> {
     Forget { id: ServableId },
     /// Each model of the first list is available or has failed its first try.
     FirstPassDone,
+    /// All that is wanted of the models of this [`Event::Await`] has been tried.
+    Tried { number: u64 },
     /// An event that cannot have happened; nothing else was done about it.
     Fault { id: ServableId, fault: IllegalStep },
 }
@@ -70,6 +74,8 @@ pub(super) struct Streams<L> {
     /// The models of the first list that are still to be tried.
     first_pass: Option<BTreeSet<ModelName>>,
     first_list_given: bool,
+    /// Who waits for which models.
+    waits: Vec<(u64, BTreeSet<ModelName>)>,
 }
 
 /// One model's versions.
@@ -111,6 +117,7 @@ impl<L> Streams<L> {
             retries: BTreeSet::new(),
             first_pass: None,
             first_list_given: false,
+            waits: Vec::new(),
         }
     }
 
@@ -129,6 +136,10 @@ impl<L> Streams<L> {
         let mut effects = Vec::new();
         match event {
             Event::Aspire(list) => self.aspire(list, now, &mut effects),
+            Event::Await { number, mut models } => {
+                models.retain(|model| self.streams.get(model).is_some_and(|stream| !stream.is_tried()));
+                self.waits.push((number, models));
+            }
             Event::LoadDone { id, servable, took } => {
                 self.loads_running = self.loads_running.saturating_sub(1);
                 match self.find(&id) {
@@ -164,6 +175,8 @@ impl<L> Streams<L> {
             self.first_pass = None;
             effects.push(Effect::FirstPassDone);
         }
+        let tried = self.waits.extract_if(.., |(_, models)| models.is_empty());
+        effects.extend(tried.map(|(number, _)| Effect::Tried { number }));
         effects
     }
 
@@ -227,13 +240,16 @@ impl<L> Streams<L> {
             }
         }
         stream.forget_old(effects);
-        let settled = stream.is_settled();
+        let (settled, tried) = (stream.is_settled(), stream.is_tried());
         if stream.is_gone() {
             self.streams.remove(model);
             effects.push(Effect::RemoveModel(model.clone()));
         }
         if settled && let Some(waiting) = &mut self.first_pass {
             waiting.remove(model);
+        }
+        if tried {
+            self.waits.iter_mut().for_each(|(_, models)| _ = models.remove(model));
         }
     }
 
@@ -279,6 +295,7 @@ impl<L> Stream<L> {
         };
         let distinct: BTreeSet<Version> = wanted.versions.iter().map(|one| one.version).collect();
         self.listed
+            && self.first_is_coming == wanted.first_is_coming
             && self.labels == wanted.labels
             && self.versions.values().filter(|entry| entry.aspired).count() == distinct.len()
             && wanted.versions.iter().all(known)
@@ -380,6 +397,9 @@ impl<L> Stream<L> {
         entry.fingerprint = fingerprint;
         entry.loader = Some(loader);
         entry.failures = 0;
+        if anew || entry.state == State::Unloading {
+            entry.tried = false;
+        }
         if anew {
             self.step(version, Step::AspiredAnew, None, None, effects);
         }
@@ -450,7 +470,9 @@ impl<L> Stream<L> {
             entry.retry_at = Some(now);
         } else {
             entry.loader = Some(loader);
-            entry.retry_at = now.checked_add(options.retry_pause(entry.failures));
+            let may_retry = options.retries_max.is_none_or(|most| entry.failures < most);
+            let pause = may_retry.then(|| options.retry_pause(entry.failures));
+            entry.retry_at = pause.and_then(|pause| now.checked_add(pause));
             entry.failures = entry.failures.saturating_add(1);
         }
         entry.retry_at
@@ -494,6 +516,12 @@ impl<L> Stream<L> {
         let mut aspired = self.versions.values().filter(|entry| entry.aspired);
         entries.any(|entry| entry.state == State::Available)
             || (!self.first_is_coming && aspired.all(|entry| entry.tried))
+    }
+
+    /// Whether nothing that is wanted of it still waits for its first try.
+    fn is_tried(&self) -> bool {
+        let mut aspired = self.versions.values().filter(|entry| entry.aspired);
+        !self.first_is_coming && aspired.all(|entry| entry.state == State::Available || entry.tried)
     }
 
     fn is_gone(&self) -> bool {

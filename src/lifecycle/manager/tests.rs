@@ -185,7 +185,7 @@ async fn a_new_version_takes_over_and_the_old_one_is_freed_after_its_last_handle
 
     drop(in_use);
     bench.until_state("ham", 1, State::Ended).await;
-    assert_eq!(bench.freed.recv().unwrap(), ("ham 1".to_owned(), "unload".to_owned()));
+    assert_eq!(bench.freed.recv().unwrap(), ("ham 1".to_owned(), "unload-0".to_owned()));
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn a_version_that_stops_being_wanted_while_it_loads_is_unloaded_again() {
     bench.until_state("ham", 1, State::Ended).await;
     let error = bench.status("ham", 1).unwrap().error.unwrap();
     assert_eq!((error.code(), error.message()), (Code::Cancelled, "Loading of servable cancelled"));
-    assert_eq!(bench.freed.recv().unwrap(), ("ham 1".to_owned(), "unload".to_owned()));
+    assert_eq!(bench.freed.recv().unwrap(), ("ham 1".to_owned(), "unload-0".to_owned()));
 }
 
 #[tokio::test]
@@ -544,5 +544,44 @@ async fn two_thousand_swaps_under_load_without_one_miss() {
     bench.handle.clone().shutdown().await;
     let freed: Vec<_> = bench.freed.try_iter().collect();
     assert_eq!(freed.len(), usize::try_from(SWAPS).unwrap() + 1);
-    assert!(freed.iter().all(|(_, thread)| thread == "unload"), "freed on a reader's thread");
+    assert!(freed.iter().all(|(_, thread)| thread == "unload-0"), "freed on a reader's thread");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_model_to_be_tried_waits_for_no_other() {
+    let bench = start();
+    let names = |names: &[&str]| names.iter().map(|name| ModelName::new(name).unwrap()).collect();
+    bench.handle.tried(names(&["nobody wants this"])).await;
+
+    let (go, held) = channel();
+    let list = bench.with(bench.list(&[]), "ham", 1, vec![Try::Wait(held)]);
+    bench.handle.aspire(bench.with(list, "spam", 1, vec![Try::Fail("stale")]));
+    bench.handle.tried(names(&["spam"])).await;
+    assert_eq!(bench.state("spam", 1), Some(State::Failed));
+    let mut both = std::pin::pin!(bench.handle.tried(names(&["ham", "spam"])));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut both).await.is_err());
+    go.send(()).unwrap();
+    both.await;
+    assert_eq!(bench.state("ham", 1), Some(State::Available));
+    // A list counts from the moment that it is stated.
+    bench.handle.aspire(bench.list(&[("ham", 1), ("ham", 2)]));
+    bench.handle.tried(names(&["ham"])).await;
+    assert_eq!(bench.state("ham", 2), Some(State::Available));
+}
+
+#[tokio::test]
+async fn a_bounded_number_of_retries_ends_until_the_files_change() {
+    let retry_pause_first = Duration::from_millis(1);
+    let mut bench = start_with(Options { retries_max: Some(1), retry_pause_first, ..options() });
+    let tries = vec![Try::Fail("first"), Try::Fail("second")];
+    bench.handle.aspire(bench.with(List::new(), "ham", 1, tries));
+    let failed_with = |bench: &Bench, why| bench.status("ham", 1)?.error.map(|e| e.message() == why);
+    bench.until(|bench| failed_with(bench, "second") == Some(true)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(failed_with(&bench, "second"), Some(true));
+
+    let mut list = bench.list(&[("ham", 1)]);
+    list.get_mut("ham").unwrap().versions[0].fingerprint = 7;
+    bench.handle.aspire(list);
+    bench.until_state("ham", 1, State::Available).await;
 }

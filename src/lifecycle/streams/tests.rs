@@ -188,6 +188,7 @@ impl World {
                 self.monitor.forget(&id);
                 assert_eq!(self.states.remove(&id).map(State::wire_number), Some(50), "{id} forgotten alive");
             }
+            Effect::Tried { .. } => {}
             Effect::FirstPassDone => {
                 assert!(!self.first_pass_done, "the first pass ends once");
                 self.first_pass_done = true;
