@@ -9,12 +9,14 @@
 //! * [`policy`] which versions: pure.
 //! * [`settle`] whether a version is finished: pure; `tree` looks at its files.
 //! * [`model_toml`] the settings beside the versions.
-//! * `model` one model, over many looks; [`source`] a model, a repository, a list.
+//! * `model` one model, over many looks; [`source`] a model, a repository; [`list`] many of
+//!   the one, replaced while they are served.
 //! * [`watch`] when to look.
 //!
 //! Trouble with one model stays its own, and trouble in looking never unloads
 //! anything: what was stated before is stated again.
 
+pub mod list;
 mod model;
 pub mod model_toml;
 pub mod policy;
@@ -28,11 +30,12 @@ mod schedules;
 #[cfg(test)]
 mod tests;
 
+pub use list::ListSource;
 pub use model_toml::ModelSettings;
 pub use policy::VersionPolicy;
 pub use source::{
-    AspiredModel, AspiredVersion, ModelSource, Models, RepositorySource, Rescan, Source, SourceError,
-    SourceList, Trouble,
+    AspiredModel, AspiredVersion, ModelPlace, ModelPlaces, ModelSource, Models, RepositorySource, Rescan,
+    Source, SourceError, Trouble,
 };
 pub use watch::{Poll, WatchHandle, WatchOptions};
 

@@ -134,6 +134,19 @@ impl Model {
         self.closely = versions;
     }
 
+    /// Goes on with other settings, and in another storage where one is given.
+    /// What was stated stands until the next look.
+    pub(super) fn reconfigure(&mut self, storage: Option<Arc<dyn Storage>>, given: ModelSettings) {
+        self.given = given;
+        self.listing = None;
+        if let Some(storage) = storage {
+            self.storage = storage;
+            self.toml = Toml::default();
+            self.known.clear();
+            self.first_seen = None;
+        }
+    }
+
     /// Forgets which versions are finished, since their folders are known to have
     /// been gone: what is there when they come back may be something else. What
     /// was stated stands.

@@ -71,6 +71,29 @@ pub struct Rescan {
     pub troubles: Vec<Trouble>,
     /// When something that is being written could be finished.
     pub look_again_in: Option<Duration>,
+    /// The [`ModelPlaces::edition`] that this is the outcome of; 0 before the first.
+    pub edition: u64,
+}
+
+/// Where one configured model lies, and how it is to be served.
+#[derive(Debug, Clone)]
+pub struct ModelPlace {
+    /// Its versions lie in the root of this.
+    pub storage: Arc<dyn Storage>,
+    /// Tells this place from another: a model that stays in its place is
+    /// looked at through the storage that it had.
+    pub location: String,
+    /// What goes before a `model.toml` there.
+    pub settings: ModelSettings,
+}
+
+/// All models that a list of configured models names.
+#[derive(Debug, Clone, Default)]
+pub struct ModelPlaces {
+    /// Sets this list apart from the ones before it, for whoever waits for it.
+    pub edition: u64,
+    /// By name.
+    pub models: BTreeMap<ModelName, ModelPlace>,
 }
 
 /// Why a look states nothing. What the last one stated stands.
@@ -105,6 +128,13 @@ pub trait Source: Send + fmt::Debug + 'static {
     /// the version has a new [`AspiredVersion::fingerprint`]. Meant for versions
     /// whose load has failed.
     fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>);
+
+    /// From the next look on, serves these models and no others. Only a
+    /// [`ListSource`](super::ListSource) has a list to replace: a source whose
+    /// models are what lies in a folder goes on stating that.
+    fn configure(&mut self, places: ModelPlaces) {
+        tracing::warn!(models = places.models.len(), "this source finds its models itself; the list is unused");
+    }
 }
 
 /// One model, whose versions lie in the root of a storage: `--model_base_path`,
@@ -124,6 +154,12 @@ impl ModelSource {
         let model = Model::new(name.clone(), storage, String::new(), given, settle);
         Self { name, model, models: Arc::default() }
     }
+
+    /// Goes on with other settings, and in another place where one is given.
+    /// What was stated stands until a look finds what takes its place.
+    pub(super) fn reconfigure(&mut self, storage: Option<Arc<dyn Storage>>, given: ModelSettings) {
+        self.model.reconfigure(storage, given);
+    }
 }
 
 impl Source for ModelSource {
@@ -137,7 +173,7 @@ impl Source for ModelSource {
             self.models = Arc::new([(self.name.clone(), Arc::clone(stated))].into());
         }
         let troubles = troubles_of(&self.name, &self.model).collect();
-        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
+        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in, edition: 0 })
     }
 
     fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
@@ -237,7 +273,7 @@ impl Source for RepositorySource {
             let expected = "expected a folder per model, with a folder per version in it, such as prices/1";
             let message = format!("no model is found in {}: {expected}{so}", self.storage.display(""));
             troubles.push(Trouble { model: None, message });
-            return Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in: None });
+            return Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in: None, edition: 0 });
         }
 
         self.looks += 1;
@@ -281,71 +317,13 @@ impl Source for RepositorySource {
                 self.known.iter().map(|(name, known)| (name.clone(), Arc::clone(known.model.stated())));
             self.models = Arc::new(stated.collect());
         }
-        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
+        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in, edition: 0 })
     }
 
     fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
         self.closely.clone_from(versions);
         for (name, known) in &mut self.known {
             known.model.look_closely_at(versions_of(name, versions));
-        }
-    }
-}
-
-/// Several sources as one, of which none stops another: an error of one is
-/// stated as a trouble, and what it stated last stands.
-#[derive(Debug)]
-pub struct SourceList {
-    sources: Vec<(Box<dyn Source>, Arc<Models>)>,
-    models: Arc<Models>,
-}
-
-impl SourceList {
-    /// These sources. Where two state a model of one name, the first counts.
-    #[must_use]
-    pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
-        let sources = sources.into_iter().map(|source| (source, Arc::default())).collect();
-        Self { sources, models: Arc::default() }
-    }
-}
-
-impl Source for SourceList {
-    fn rescan(&mut self, now: Now) -> Result<Rescan, SourceError> {
-        let (mut troubles, mut look_again_in, mut is_changed) = (Vec::new(), None, false);
-        for (source, last) in &mut self.sources {
-            match source.rescan(now) {
-                Ok(rescan) => {
-                    is_changed |= !Arc::ptr_eq(last, &rescan.models);
-                    *last = rescan.models;
-                    troubles.extend(rescan.troubles);
-                    look_again_in = earlier(look_again_in, rescan.look_again_in);
-                }
-                Err(error) => {
-                    let model = match &error {
-                        SourceError::BasePath { model, .. } => Some(model.clone()),
-                        SourceError::Repository(_) => None,
-                    };
-                    troubles.push(Trouble { model, message: error.to_string() });
-                }
-            }
-        }
-        if is_changed {
-            let mut models = BTreeMap::new();
-            for (name, model) in self.sources.iter().flat_map(|(_, stated)| &**stated) {
-                models.entry(name.clone()).or_insert_with(|| Arc::clone(model));
-            }
-            self.models = Arc::new(models);
-        }
-        if self.models.len() != self.sources.iter().map(|(_, stated)| stated.len()).sum::<usize>() {
-            let message = "two sources state a model of one name; the first of them counts".into();
-            troubles.push(Trouble { model: None, message });
-        }
-        Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in })
-    }
-
-    fn look_closely_at(&mut self, versions: &BTreeSet<ServableId>) {
-        for (source, _) in &mut self.sources {
-            source.look_closely_at(versions);
         }
     }
 }

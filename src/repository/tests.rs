@@ -428,33 +428,6 @@ fn a_change_within_one_tick_of_the_clock_is_seen() {
     assert_eq!(scene.stated(), "a:2");
 }
 
-#[test]
-fn in_a_list_of_sources_none_stops_another() {
-    let storages = [Arc::new(MemoryStorage::new()), Arc::new(MemoryStorage::new())];
-    let one = |name: &str, storage: &Arc<MemoryStorage>| {
-        let storage: Arc<dyn crate::storage::Storage> = Arc::clone(storage) as _;
-        let name = ModelName::new(name).unwrap();
-        Box::new(ModelSource::new(name, storage, ModelSettings::default(), SETTLE)) as Box<dyn Source>
-    };
-    let sources = vec![one("a", &storages[0]), one("b", &storages[1]), one("a", &storages[1])];
-    let mut list = SourceList::new(sources);
-    storages[0].write("1/f", "x");
-    storages[1].remove("");
-    let now = Now::read();
-    let rescan = list.rescan(now).unwrap();
-    assert_eq!(in_words(&rescan), "a:1");
-    assert_eq!(rescan.troubles[0].model, Some(name("b")));
-
-    storages[1].write("2/f", "x");
-    let both = list.rescan(now).unwrap();
-    assert_eq!(in_words(&both), "a:1 b:2");
-    assert!(both.troubles.iter().any(|trouble| trouble.message.contains("two sources")));
-    assert!(Arc::ptr_eq(&list.rescan(now).unwrap().models, &both.models));
-
-    storages[0].remove("");
-    assert_eq!(in_words(&list.rescan(now).unwrap()), "a:1 b:2");
-}
-
 #[cfg(unix)]
 mod on_disk {
     use std::fs::{create_dir, create_dir_all, remove_dir_all, remove_file, rename, write};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Now, Rescan, Source, SourceError, Trouble};
+use super::{ModelPlaces, Now, Rescan, Source, SourceError, Trouble};
 use crate::ids::ServableId;
 use crate::limits;
 
@@ -78,6 +78,15 @@ impl WatchHandle {
         self.bell.ring(|orders| orders.closely = Some(versions));
     }
 
+    /// Before the next look, which is soon, [configures](Source::configure) the
+    /// source. From then on `hints` are the folders whose events say "look again".
+    pub fn configure(&self, places: ModelPlaces, hints: Vec<PathBuf>) {
+        self.bell.ring(|orders| {
+            orders.places = Some((places, hints));
+            orders.asked = true;
+        });
+    }
+
     /// Stops, and waits for a look that is under way. After this the sink is not
     /// called any more.
     pub fn stop(mut self) {
@@ -116,7 +125,7 @@ pub fn spawn<S: Source>(
     let bell = Arc::new(Bell::default());
     let driver = Driver { source, sink, bell: Arc::clone(&bell), journal: Journal::default() };
     let thread =
-        std::thread::Builder::new().name("model-watch".into()).spawn(move || driver.run(&options))?;
+        std::thread::Builder::new().name("model-watch".into()).spawn(move || driver.run(options))?;
     Ok(WatchHandle { bell, thread: Some(thread) })
 }
 
@@ -134,6 +143,14 @@ struct Orders {
     asked: bool,
     hinted: bool,
     closely: Option<BTreeSet<ServableId>>,
+    places: Option<(ModelPlaces, Vec<PathBuf>)>,
+}
+
+/// What is to be told to the source before it looks.
+#[derive(Debug, Default)]
+struct Told {
+    closely: Option<BTreeSet<ServableId>>,
+    places: Option<(ModelPlaces, Vec<PathBuf>)>,
 }
 
 impl Bell {
@@ -147,9 +164,8 @@ impl Bell {
     }
 
     /// Waits until `due`, or until asked or hinted but not before `earliest`.
-    /// `None` to stop; else what to look closely at, if that has changed.
-    #[expect(clippy::option_option, reason = "the outer one is to stop")]
-    fn wait(&self, mut due: Option<Instant>, earliest: Instant) -> Option<Option<BTreeSet<ServableId>>> {
+    /// `None` to stop.
+    fn wait(&self, mut due: Option<Instant>, earliest: Instant) -> Option<Told> {
         let mut orders = self.lock();
         loop {
             if orders.stop {
@@ -162,7 +178,7 @@ impl Bell {
             orders = match left {
                 Some(Duration::ZERO) => {
                     (orders.asked, orders.hinted) = (false, false);
-                    return Some(orders.closely.take());
+                    return Some(Told { closely: orders.closely.take(), places: orders.places.take() });
                 }
                 Some(left) => self.rung.wait_timeout(orders, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.rung.wait(orders).unwrap_or_else(PoisonError::into_inner),
@@ -179,7 +195,7 @@ struct Driver<S, F> {
 }
 
 impl<S: Source, F: FnMut(Result<Rescan, SourceError>)> Driver<S, F> {
-    fn run(mut self, options: &WatchOptions) {
+    fn run(mut self, mut options: WatchOptions) {
         let wants_hints = options.poll != Poll::Once;
         let mut hints = None;
         let mut earliest = Instant::now();
@@ -188,11 +204,18 @@ impl<S: Source, F: FnMut(Result<Rescan, SourceError>)> Driver<S, F> {
             // The first look does not wait for the watches, of which there may be
             // thousands; what happens before they are set up is seen by another.
             if wants_hints && hints.is_none() && due.is_none_or(|due| due > Instant::now()) {
-                hints = Some(Hints::new(options, &self.bell));
+                hints = Some(Hints::new(&options, &self.bell));
             }
-            let Some(closely) = self.bell.wait(due, earliest) else { return };
-            if let Some(versions) = closely {
+            let Some(told) = self.bell.wait(due, earliest) else { return };
+            if let Some(versions) = told.closely {
                 self.source.look_closely_at(&versions);
+            }
+            if let Some((places, roots)) = told.places {
+                self.source.configure(places);
+                if let Some(hints) = &mut hints {
+                    hints.watch_these(&roots);
+                }
+                options.hints = roots;
             }
             let began = Instant::now();
             if let Some(hints) = &mut hints {
@@ -285,14 +308,28 @@ impl Hints {
         let config = notify::Config::default().with_follow_symlinks(options.follow_links);
         let roots: Vec<_> = options.hints.iter().map(|root| (root.clone(), None)).collect();
         let mut hints = Self { watcher: None, roots, bell: Arc::clone(bell), has_warned: false };
-        if !hints.roots.is_empty() {
-            match RecommendedWatcher::new(handler, config) {
-                Ok(watcher) => hints.watcher = Some(watcher),
-                Err(why) => hints.warn(Path::new("the file system"), &why),
-            }
+        match RecommendedWatcher::new(handler, config) {
+            Ok(watcher) => hints.watcher = Some(watcher),
+            Err(why) => hints.warn(Path::new("the file system"), &why),
         }
         hints.renew();
         hints
+    }
+
+    /// Watches these roots from the next [`renew`](Self::renew) on, and no others.
+    fn watch_these(&mut self, roots: &[PathBuf]) {
+        let gone = self.roots.extract_if(.., |(root, _)| !roots.contains(root));
+        for (root, watched) in gone {
+            if let (Some(watcher), Some(_)) = (&mut self.watcher, watched) {
+                // It may be gone already, and the watch with it.
+                let _ = watcher.unwatch(&root);
+            }
+        }
+        for root in roots {
+            if !self.roots.iter().any(|(known, _)| known == root) {
+                self.roots.push((root.clone(), None));
+            }
+        }
     }
 
     /// Watches each root that is not watched yet, or that is not the folder it was.
