@@ -12,7 +12,7 @@ mod shape;
 pub use buffer::Buffer;
 pub use dtype::DType;
 pub use named::NamedTensors;
-pub use rows::{RowsError, concat_rows, split_rows};
+pub use rows::{RowsError, concat_rows, pad_rows, slice_rows, split_rows};
 pub use shape::{Shape, ShapeTooLarge};
 
 use bytes::Bytes;
