@@ -124,6 +124,19 @@ pub const MISS_VERSIONS_LISTED_MAX: usize = 4;
 // --- execution and doors -------------------------------------------------------
 /// Elements of the zeros that a servable is measured with at load.
 pub const WARM_UP_ELEMENTS_MAX: usize = 1 << 20;
+/// How long a batch may wait to be filled. Nobody waits longer for an answer, and
+/// times that are added to now must not overflow.
+pub const BATCH_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// One input of a batch whose requests are padded to a common shape, or the rows
+/// that fill it up to an allowed size, in bytes: what one request's tensor may have.
+pub const BATCH_PADDED_BYTES_MAX: usize = TENSOR_BYTES_MAX;
+/// Queues of one version: one for each signature and set of wanted outputs that
+/// requests wait for at one time, which callers choose.
+pub const BATCH_QUEUES_MAX: usize = 256;
+/// Threads that a configuration may ask for by `num_batch_threads`.
+pub const BATCH_THREADS_MAX: usize = 1024;
+/// One file of batching parameters, in bytes: a page of settings is some hundred.
+pub const BATCHING_PARAMETERS_BYTES_MAX: u64 = 64 << 10;
 /// Inputs of one request. The widest data frames served have a few thousand
 /// columns, and matching names is quadratic in them.
 pub const REQUEST_INPUTS_MAX: usize = 4096;

@@ -78,6 +78,7 @@ fn run_failure(failure: RunFailure) -> ServingError {
         RunFailure::Run(RunError::InvalidInput(_)) => ServingError::invalid_argument(text),
         RunFailure::Run(RunError::Internal(_)) => ServingError::new(Code::Internal, text),
         RunFailure::DeadlineExceeded => ServingError::new(Code::DeadlineExceeded, text),
+        RunFailure::Batch(failure) => ServingError::new(failure.code(), text),
         // As the reference answers for a full batching queue.
         RunFailure::QueueFull { .. } => ServingError::new(Code::Unavailable, text),
     }

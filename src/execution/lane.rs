@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
+use super::batch::{self, BatchFailure, BatchOptions, Batching};
 use super::{ComputePool, CostModel, pool::LaneId};
 use crate::servable::{Call, RunError, Servable};
 use crate::tensor::{DType, Elements, Shape, Tensor};
@@ -45,6 +46,9 @@ pub enum RunFailure {
         /// How many.
         queued: usize,
     },
+    /// Batching said no.
+    #[error(transparent)]
+    Batch(#[from] BatchFailure),
 }
 
 thread_local! {
@@ -64,6 +68,8 @@ pub struct Lane {
     pool: Arc<ComputePool>,
     id: LaneId,
     options: LaneOptions,
+    /// Whether and how requests are batched.
+    pub(super) batching: Option<Arc<Batching>>,
 }
 
 impl Lane {
@@ -71,9 +77,22 @@ impl Lane {
     /// takes the second time for a first idea of the cost.
     #[must_use]
     pub fn new(servable: Arc<dyn Servable>, pool: Arc<ComputePool>, options: LaneOptions) -> Self {
-        let lane = Self { id: pool.lane(), servable, cost: CostModel::default(), pool, options };
+        let id = pool.lane();
+        let lane = Self { id, servable, cost: CostModel::default(), pool, options, batching: None };
         lane.warm_up();
         lane
+    }
+
+    /// The same, its requests batched.
+    #[must_use]
+    pub fn batched(self, options: BatchOptions) -> Self {
+        let batching = Some(Arc::new(Batching::new(options, &self.pool, self.id)));
+        Self { batching, ..self }
+    }
+
+    /// Takes note of what a run cost.
+    pub(super) fn record(&self, rows: usize, took: Duration) {
+        self.cost.record(rows, took);
     }
 
     /// The servable itself.
@@ -125,10 +144,21 @@ impl Lane {
         deadline: Option<Instant>,
     ) -> Result<Vec<Tensor>, RunFailure>
     where
-        H: Deref<Target = Self> + Send + 'static,
+        H: Deref<Target = Self> + Send + Sync + 'static,
     {
         let rows = inputs.iter().find_map(|t| t.shape().first().copied()).unwrap_or(1);
-        if lane.is_cheap(rows) {
+        let mut is_cheap = lane.is_cheap(rows);
+        if let Some(batching) = &lane.batching {
+            let rows = batching.check(&inputs)?;
+            is_cheap &= batching.lets_cheap_runs_pass();
+            if !is_cheap {
+                let batching = Arc::clone(batching);
+                // In a box, so that the future of a cheap run stays small.
+                return Box::pin(batch::run(lane, batching, signature, rows, inputs, outputs, deadline))
+                    .await;
+            }
+        }
+        if is_cheap {
             if deadline.is_some_and(|at| at <= Instant::now()) {
                 return Err(RunFailure::DeadlineExceeded);
             }
@@ -176,7 +206,7 @@ impl Lane {
 }
 
 /// Runs a servable; a panic becomes that run's error, and the server lives.
-fn run_caught(servable: &dyn Servable, call: Call<'_>) -> Result<Vec<Tensor>, RunError> {
+pub(super) fn run_caught(servable: &dyn Servable, call: Call<'_>) -> Result<Vec<Tensor>, RunError> {
     // Servables are immutable, so a panic can leave nothing half-written in them.
     catch_unwind(AssertUnwindSafe(|| servable.run(call))).unwrap_or_else(|panic| {
         let what = panic

@@ -4,6 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::timer::Timer;
 
 /// Work for a pool thread. Must not panic: a [`Lane`](super::Lane) catches what
 /// the model throws.
@@ -18,11 +21,14 @@ pub struct ComputePool {
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct Shared {
+/// The queues of a pool, without its threads: what a task may hold to submit
+/// another, since it must not keep alive the threads it runs on.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
     state: Mutex<State>,
     /// Signalled once per task, and to all at closing.
     work: Condvar,
+    timer: Timer,
 }
 
 #[derive(Default)]
@@ -46,8 +52,36 @@ impl std::fmt::Debug for State {
 pub(super) struct LaneId(u64);
 
 impl Shared {
+    /// The timer of this pool.
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a task unless `queued_max` tasks of its lane wait already; gives
+    /// the number that wait when it does not.
+    pub(super) fn submit(&self, lane: LaneId, queued_max: usize, task: Task) -> Result<(), usize> {
+        let mut state = self.lock();
+        let queue = state.queues.entry(lane).or_default();
+        let queued = queue.len();
+        if queued >= queued_max {
+            return Err(queued);
+        }
+        queue.push_back(task);
+        if queued == 0 {
+            state.turns.push_back(lane);
+        }
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Queues a task at a later time, however many of its lane wait then.
+    pub(super) fn submit_at(self: &Arc<Self>, at: Instant, lane: LaneId, task: Task) {
+        self.timer.add(self, at, lane, task);
     }
 
     /// The next task in turn; blocks; `None` once closed and empty.
@@ -78,11 +112,25 @@ impl ComputePool {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(threads: usize) -> std::io::Result<Arc<Self>> {
-        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
+        Self::named("compute", threads)
+    }
+
+    /// The same, its threads named `name-0`, `name-1`, …
+    ///
+    /// # Errors
+    /// When the system gives no thread, or the name holds a zero byte.
+    pub fn named(name: &str, threads: usize) -> std::io::Result<Arc<Self>> {
+        if name.contains('\0') {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                format!("the name of a thread cannot hold a zero byte: {name:?}"),
+            ));
+        }
+        let shared = Arc::new(Shared::default());
         let threads = (0..threads.max(1))
             .map(|i| {
                 let shared = Arc::clone(&shared);
-                std::thread::Builder::new().name(format!("compute-{i}")).spawn(move || {
+                std::thread::Builder::new().name(format!("{name}-{i}")).spawn(move || {
                     while let Some(task) = shared.next() {
                         task();
                     }
@@ -99,27 +147,20 @@ impl ComputePool {
         LaneId(state.next_lane)
     }
 
-    /// Queues a task unless `queued_max` tasks of its lane wait already; gives
-    /// the number that wait when it does not.
+    /// Queues a task, as [`Shared::submit`].
     pub(super) fn submit(&self, lane: LaneId, queued_max: usize, task: Task) -> Result<(), usize> {
-        let mut state = self.shared.lock();
-        let queue = state.queues.entry(lane).or_default();
-        let queued = queue.len();
-        if queued >= queued_max {
-            return Err(queued);
-        }
-        queue.push_back(task);
-        if queued == 0 {
-            state.turns.push_back(lane);
-        }
-        drop(state);
-        self.shared.work.notify_one();
-        Ok(())
+        self.shared.submit(lane, queued_max, task)
+    }
+
+    /// Where tasks are submitted.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 }
 
 impl Drop for ComputePool {
     fn drop(&mut self) {
+        self.shared.timer.close();
         self.shared.lock().closed = true;
         self.shared.work.notify_all();
         let me = std::thread::current().id();
