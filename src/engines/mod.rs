@@ -5,6 +5,7 @@
 
 pub mod platform;
 mod sklearn;
+pub mod trees;
 
 use std::sync::Arc;
 

@@ -1,0 +1,381 @@
+//! Many trees in one table, walked eight at a time.
+
+use super::error::TreeError;
+use super::node::{CATEGORIES, CategorySet, FEATURE, MISSING_LEFT, Node, Packed, Real, Test};
+
+/// Walks that go on at the same time. Each step of one waits for memory, and the
+/// others use the time; measured best among 4, 8 and 16 (`docs/performance.md`).
+const LANES: usize = 8;
+/// Rows that pass through one tree before the next tree's turn: their values and
+/// the tree should stay in the first cache.
+const ROWS: usize = 256;
+
+/// Nodes of all trees. Their indices have 32 bits.
+const NODES_MAX: usize = u32::MAX as usize;
+
+/// Trees over the same features. `T` is what values are compared as.
+#[derive(Debug)]
+pub struct Forest<T> {
+    nodes: Vec<Packed<T>>,
+    /// Where each tree starts in `nodes`.
+    roots: Vec<u32>,
+    /// Of each leaf, which node of its tree it was in the file.
+    origins: Vec<u32>,
+    /// What splits on categories ask: those that go left, and those known.
+    sets: Vec<(CategorySet, CategorySet)>,
+    features: usize,
+}
+
+impl<T: Real> Forest<T> {
+    /// No trees yet, over so many features (at least 1).
+    ///
+    /// # Panics
+    /// When there are no features: there would be nothing to look at.
+    #[must_use]
+    pub fn new(features: usize) -> Self {
+        assert!(features > 0, "a forest looks at features");
+        Self { nodes: Vec::new(), roots: Vec::new(), origins: Vec::new(), sets: Vec::new(), features }
+    }
+
+    /// Adds a tree, whose root is its node 0, and says which nodes its leaves were:
+    /// in the order of their numbers, which go on from those of the tree before.
+    ///
+    /// # Errors
+    /// [`TreeError`]; the forest is then not to be used.
+    pub fn add(&mut self, tree: &[Node]) -> Result<&[u32], TreeError> {
+        // Each node is placed at most once, and the root has an empty place beside it.
+        if self.nodes.len() + tree.len() >= NODES_MAX {
+            return Err(TreeError::TooMany { max: NODES_MAX });
+        }
+        if tree.is_empty() {
+            return Err(TreeError::Empty);
+        }
+        let first_leaf = self.origins.len();
+        let root = self.place();
+        self.roots.push(root);
+        let mut seen = vec![false; tree.len()];
+        // The left child is taken first, so that its children follow its own place.
+        let mut open = vec![(0usize, root)];
+        seen[0] = true;
+        while let Some((number, place)) = open.pop() {
+            let packed =
+                match tree[number] {
+                    Node::Leaf => {
+                        let leaf = count(self.origins.len());
+                        self.origins.push(count(number));
+                        Packed { threshold: T::INFINITY, feature: MISSING_LEFT, left: place, payload: leaf }
+                    }
+                    Node::Split { feature, test, missing_left, left, right } => {
+                        let mut child = |child: i64| {
+                            let at = usize::try_from(child).ok().filter(|&at| at < tree.len());
+                            let at = at.ok_or(TreeError::Child { node: number, child, nodes: tree.len() })?;
+                            if std::mem::replace(&mut seen[at], true) {
+                                return Err(TreeError::Shared { node: at });
+                            }
+                            Ok(at)
+                        };
+                        let (left, right) = (child(left)?, child(right)?);
+                        let column = usize::try_from(feature).ok().filter(|&column| column < self.features);
+                        let column = column.and_then(|column| u32::try_from(column).ok());
+                        let column = column
+                            .filter(|&column| column <= FEATURE)
+                            .ok_or(TreeError::Feature { node: number, feature, features: self.features })?;
+                        let pair = self.place();
+                        open.extend([(right, pair + 1), (left, pair)]);
+                        let missing = if missing_left { MISSING_LEFT } else { 0 };
+                        match test {
+                            Test::AtMost(threshold) if threshold.is_nan() => {
+                                return Err(TreeError::Threshold { node: number });
+                            }
+                            Test::AtMost(threshold) => Packed {
+                                threshold: T::threshold(threshold),
+                                feature: column | missing,
+                                left: pair,
+                                payload: 0,
+                            },
+                            Test::Among { left, known } => {
+                                self.sets.push((left, known));
+                                let payload = count(self.sets.len() - 1);
+                                let feature = column | missing | CATEGORIES;
+                                Packed { threshold: T::INFINITY, feature, left: pair, payload }
+                            }
+                        }
+                    }
+                };
+            self.nodes[place as usize] = packed;
+        }
+        Ok(&self.origins[first_leaf..])
+    }
+
+    /// Room for two nodes, side by side.
+    fn place(&mut self) -> u32 {
+        let place = count(self.nodes.len());
+        let leaf = Packed { threshold: T::INFINITY, feature: MISSING_LEFT, left: place, payload: 0 };
+        self.nodes.extend([leaf, leaf]);
+        place
+    }
+
+    /// How many trees there are.
+    #[must_use]
+    pub fn trees(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// How many leaves all trees have: one more than the highest leaf number.
+    #[must_use]
+    pub fn leaves(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// Which node of its tree a leaf was in the file.
+    #[must_use]
+    pub fn origin(&self, leaf: usize) -> u32 {
+        self.origins[leaf]
+    }
+
+    /// Walks every row of `x` (row-major, as wide as there are features) through
+    /// every tree and calls `arrive(row, tree, leaf)`; for each row in the order of
+    /// the trees. Where a row ends does not depend on the others.
+    pub fn walk(&self, x: &[T], arrive: impl FnMut(usize, usize, usize)) {
+        // Most inputs have nothing missing, and most forests no categories.
+        if !self.sets.is_empty() {
+            self.walk_as::<true, true>(x, arrive);
+        } else if x.iter().any(|value| value.is_nan()) {
+            self.walk_as::<true, false>(x, arrive);
+        } else {
+            self.walk_as::<false, false>(x, arrive);
+        }
+    }
+
+    fn walk_as<const MISSING: bool, const SETS: bool>(
+        &self,
+        x: &[T],
+        mut arrive: impl FnMut(usize, usize, usize),
+    ) {
+        let rows = x.len() / self.features;
+        if rows < LANES {
+            // One row through eight trees at a time.
+            for (row, values) in x.chunks_exact(self.features).enumerate() {
+                for (group, roots) in self.roots.chunks(LANES).enumerate() {
+                    let starts = std::array::from_fn(|lane| roots[lane.min(roots.len() - 1)]);
+                    let ends = self.race::<MISSING, SETS>(starts, [values; LANES]);
+                    for (lane, end) in ends.into_iter().enumerate().take(roots.len()) {
+                        arrive(row, group * LANES + lane, end as usize);
+                    }
+                }
+            }
+            return;
+        }
+        // Eight rows at a time through one tree, which stays near.
+        for (block, rows) in x.chunks(ROWS * self.features).enumerate() {
+            for (tree, &root) in self.roots.iter().enumerate() {
+                for (group, rows) in rows.chunks(LANES * self.features).enumerate() {
+                    let many = rows.len() / self.features;
+                    let lanes = std::array::from_fn(|lane| {
+                        let start = lane.min(many - 1) * self.features;
+                        &rows[start..start + self.features]
+                    });
+                    let ends = self.race::<MISSING, SETS>([root; LANES], lanes);
+                    let first = block * ROWS + group * LANES;
+                    for (lane, end) in ends.into_iter().enumerate().take(many) {
+                        arrive(first + lane, tree, end as usize);
+                    }
+                }
+            }
+        }
+    }
+
+    /// From eight nodes with a row each down to eight leaves, whose numbers it gives.
+    #[inline]
+    fn race<const MISSING: bool, const SETS: bool>(
+        &self,
+        mut at: [u32; LANES],
+        rows: [&[T]; LANES],
+    ) -> [u32; LANES] {
+        loop {
+            let mut moved = 0;
+            for lane in 0..LANES {
+                let next = self.step::<MISSING, SETS>(at[lane], rows[lane]);
+                moved |= next ^ at[lane];
+                at[lane] = next;
+            }
+            if moved == 0 {
+                return at.map(|place| self.nodes[place as usize].payload);
+            }
+        }
+    }
+
+    #[inline]
+    fn step<const MISSING: bool, const SETS: bool>(&self, at: u32, row: &[T]) -> u32 {
+        let node = &self.nodes[at as usize];
+        let feature = if MISSING { node.feature & FEATURE } else { node.feature & !MISSING_LEFT };
+        let value = row[feature as usize];
+        if SETS && node.feature & CATEGORIES != 0 {
+            let (left, known) = &self.sets[node.payload as usize];
+            return match value
+                .category()
+                .filter(|&category| known.contains(category) || left.contains(category))
+            {
+                Some(category) => node.left + u32::from(!left.contains(category)),
+                None => node.left + u32::from(node.feature & MISSING_LEFT == 0),
+            };
+        }
+        let left = value <= node.threshold;
+        if MISSING {
+            let missing_left = value.is_nan() & (node.feature & MISSING_LEFT != 0);
+            return node.left + u32::from(!(left | missing_left));
+        }
+        node.left + u32::from(!left)
+    }
+}
+
+/// A count of nodes or leaves, which are fewer than [`NODES_MAX`].
+fn count(n: usize) -> u32 {
+    u32::try_from(n).expect("a forest is bounded when trees are added")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FEATURES: usize = 3;
+
+    /// Where a row ends, one step after the other, as the libraries write it.
+    fn plain(tree: &[Node], row: &[f64]) -> u32 {
+        let mut at = 0;
+        while let Node::Split { feature, test, missing_left, left, right } = tree[at] {
+            let value = row[feature as usize];
+            let goes_left = match test {
+                Test::AtMost(_) if value.is_nan() => missing_left,
+                Test::AtMost(threshold) => value <= threshold,
+                Test::Among { left, known } => {
+                    let category = (value >= 0.0 && value < 256.0).then_some(value as u8);
+                    match category {
+                        Some(category) if left.contains(category) => true,
+                        Some(category) if known.contains(category) => false,
+                        _ => missing_left,
+                    }
+                }
+            };
+            at = usize::try_from(if goes_left { left } else { right }).unwrap();
+        }
+        u32::try_from(at).unwrap()
+    }
+
+    fn split(feature: i64, threshold: f64, left: i64, right: i64) -> Node {
+        Node::Split { feature, test: Test::AtMost(threshold), missing_left: false, left, right }
+    }
+
+    /// A tree grown by splitting some leaf again and again, its nodes numbered at random.
+    fn tree() -> impl Strategy<Value = Vec<Node>> {
+        let question =
+            (any::<prop::sample::Index>(), 0..FEATURES as i64, -4i32..5, any::<bool>(), 0..6u8, any::<u32>());
+        (proptest::collection::vec(question, 0..40), any::<u64>()).prop_map(|(questions, seed)| {
+            let mut nodes = vec![Node::Leaf];
+            for (leaf, feature, threshold, missing_left, kind, word) in questions {
+                let leaves: Vec<usize> = (0..nodes.len()).filter(|&at| nodes[at] == Node::Leaf).collect();
+                let test = if kind == 0 {
+                    let known = CategorySet::from_words([word | 5, 0, 0, 0, 0, 0, 0, 1]);
+                    Test::Among { left: CategorySet::from_words([word & 0x5555, 0, 0, 0, 0, 0, 0, 0]), known }
+                } else {
+                    Test::AtMost(f64::from(threshold) / 2.0)
+                };
+                let (left, right) = (nodes.len() as i64, nodes.len() as i64 + 1);
+                nodes[leaves[leaf.index(leaves.len())]] =
+                    Node::Split { feature, test, missing_left, left, right };
+                nodes.extend([Node::Leaf, Node::Leaf]);
+            }
+            // The root stays the first.
+            let mut order: Vec<usize> = (1..nodes.len()).collect();
+            order.sort_by_key(|&at| (at as u64).wrapping_mul(seed | 1).rotate_left(17));
+            order.insert(0, 0);
+            let place = |old: i64| order.iter().position(|&at| at as i64 == old).unwrap() as i64;
+            let moved = |node: Node| match node {
+                Node::Leaf => Node::Leaf,
+                Node::Split { feature, test, missing_left, left, right } => {
+                    Node::Split { feature, test, missing_left, left: place(left), right: place(right) }
+                }
+            };
+            order.iter().map(|&at| moved(nodes[at])).collect()
+        })
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![8 => (-10i32..10).prop_map(|n| f64::from(n) / 4.0), 1 => Just(f64::NAN), 1 => 0.0..300.0f64]
+    }
+
+    proptest! {
+        /// Every row ends where a plain walk of the file's nodes ends, in the order of
+        /// the trees, alone and in company.
+        #[test]
+        fn a_walk_ends_where_it_should(
+            trees in proptest::collection::vec(tree(), 1..20),
+            rows in proptest::collection::vec(proptest::collection::vec(value(), FEATURES), 0..40),
+        ) {
+            let mut forest = Forest::<f64>::new(FEATURES);
+            for tree in &trees {
+                let leaves = tree.iter().filter(|node| **node == Node::Leaf).count();
+                prop_assert_eq!(forest.add(tree).unwrap().len(), leaves);
+            }
+            prop_assert_eq!(forest.trees(), trees.len());
+            let mut ends = vec![Vec::new(); rows.len()];
+            forest.walk(&rows.concat(), |row, tree, leaf| ends[row].push((tree, leaf)));
+            for (row, ends) in rows.iter().zip(&ends) {
+                for (tree, &(number, leaf)) in ends.iter().enumerate() {
+                    prop_assert_eq!(number, tree);
+                    prop_assert_eq!(forest.origin(leaf), plain(&trees[tree], row), "{:?} {:?}", row, &trees[tree]);
+                }
+                prop_assert_eq!(ends.len(), trees.len());
+                let mut alone = Vec::new();
+                forest.walk(row, |_, tree, leaf| alone.push((tree, leaf)));
+                prop_assert_eq!(&alone, ends);
+            }
+        }
+
+        /// Whatever the nodes say, a tree is added or refused, and one that is added can be walked.
+        #[test]
+        fn no_nodes_make_it_panic_or_loop(
+            nodes in proptest::collection::vec((-1i64..4, -2i64..10, -2i64..10, any::<f64>()), 0..10),
+            missing_left: bool,
+        ) {
+            let tree: Vec<Node> = nodes.into_iter().map(|(feature, left, right, threshold)| match left {
+                -1 => Node::Leaf,
+                _ => Node::Split { feature, test: Test::AtMost(threshold), missing_left, left, right },
+            }).collect();
+            let mut forest = Forest::<f32>::new(FEATURES);
+            if forest.add(&tree).is_ok() {
+                forest.walk(&[0.0, f32::NAN, -1.0], |_, _, leaf| assert!(leaf < forest.leaves()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_tree_is_refused() {
+        let refused = |nodes: &[Node]| Forest::<f32>::new(FEATURES).add(nodes).unwrap_err().to_string();
+        let cases: [(&[Node], &str); 8] = [
+            (&[], "has no nodes"),
+            (&[split(0, 1.0, 1, 3), Node::Leaf], "has child 3 at node 0, but only 2 nodes"),
+            (&[split(0, 1.0, 1, -7), Node::Leaf], "has child -7 at node 0, but only 2 nodes"),
+            (&[split(0, 1.0, 0, 1), Node::Leaf], "reaches node 0 more than once, so it is no tree"),
+            (&[split(0, 1.0, 1, 1), Node::Leaf], "reaches node 1 more than once, so it is no tree"),
+            (
+                &[split(0, 1.0, 1, 2), split(0, 0.0, 2, 1), Node::Leaf],
+                "reaches node 2 more than once, so it is no tree",
+            ),
+            (
+                &[split(3, 1.0, 1, 2), Node::Leaf, Node::Leaf],
+                "splits on feature 3 at node 0, but there are 3 features",
+            ),
+            (&[split(0, f64::NAN, 1, 2), Node::Leaf, Node::Leaf], "has a threshold of NaN at node 0"),
+        ];
+        for (nodes, message) in cases {
+            assert_eq!(refused(nodes), message);
+        }
+        assert_eq!(
+            refused(&[split(-2, 1.0, 1, 2), Node::Leaf, Node::Leaf]),
+            "splits on feature -2 at node 0, but there are 3 features"
+        );
+    }
+}
