@@ -32,8 +32,8 @@ pub(crate) struct Shape {
 /// Requests that have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Every latency, ms; sorted by [`Load::take`].
-    pub(crate) latencies: Vec<f64>,
+    /// Every latency, ms, and when its request ended; sorted by [`Load::take`].
+    latencies: Vec<(f64, Instant)>,
     /// What went wrong with each that failed.
     pub(crate) failures: Vec<String>,
 }
@@ -41,8 +41,21 @@ pub(crate) struct Tally {
 impl Tally {
     /// The latency that `part` of the requests do not exceed, ms.
     pub(crate) fn percentile(&self, part: f64) -> f64 {
-        let last = self.latencies.len() - 1;
-        self.latencies[(last as f64 * part).round() as usize]
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies.get((last as f64 * part).round() as usize).map_or(f64::NAN, |(latency, _)| *latency)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.latencies.len()
+    }
+
+    /// The requests that were in flight within any of these times. They are few.
+    pub(crate) fn during(&self, times: &[(Instant, Instant)]) -> Self {
+        let began = |latency: f64, end: Instant| end - Duration::from_secs_f64(latency / 1e3);
+        let touched = |&&(latency, end): &&(f64, Instant)| {
+            times.iter().any(|(from, to)| began(latency, end) <= *to && end >= *from)
+        };
+        Self { latencies: self.latencies.iter().filter(touched).copied().collect(), failures: Vec::new() }
     }
 
     pub(crate) fn worst(&self) -> f64 {
@@ -53,7 +66,11 @@ impl Tally {
     pub(crate) fn add(&mut self, mut other: Self) {
         self.latencies.append(&mut other.latencies);
         self.failures.append(&mut other.failures);
-        self.latencies.sort_unstable_by(f64::total_cmp);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.latencies.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
     }
 }
 
@@ -100,7 +117,7 @@ impl Load {
     pub(crate) fn take(&self) -> Tally {
         let mut tally =
             std::mem::take(&mut *self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner));
-        tally.latencies.sort_unstable_by(f64::total_cmp);
+        tally.sort();
         tally
     }
 
@@ -148,7 +165,7 @@ impl Shared {
             };
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.failures.extend(failure);
-            tally.latencies.push((now - sent).as_secs_f64() * 1e3);
+            tally.latencies.push(((now - sent).as_secs_f64() * 1e3, now));
             if every.is_zero() {
                 continue;
             }
@@ -156,7 +173,7 @@ impl Shared {
             // A slow answer holds up the requests that were due meanwhile. They count
             // as sent when they were due, else slowness would hide itself.
             while next < now {
-                tally.latencies.push((now - next).as_secs_f64() * 1e3);
+                tally.latencies.push(((now - next).as_secs_f64() * 1e3, now));
                 next += every;
             }
         }

@@ -12,11 +12,13 @@ use crate::{Outcome, median, millis};
 const MODEL: &str = "prices";
 /// Steady and swapping phases take turns, so that what the machine does besides
 /// hits both alike.
-const ROUNDS: i64 = 5;
-const SWAPS_PER_ROUND: i64 = 10;
+const ROUNDS: i64 = 25;
+const SWAPS_PER_ROUND: i64 = 2;
 /// From one version's first answer to the next version's coming.
 const PAUSE: Duration = Duration::from_millis(150);
-const STEADY: Duration = Duration::from_secs(2);
+const STEADY: Duration = Duration::from_millis(300);
+/// After the first answer of a new version: the old one is unloaded and freed.
+const AFTERMATH: Duration = Duration::from_millis(20);
 /// For one version to be served.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -49,7 +51,7 @@ pub(crate) fn measure() -> Outcome<()> {
         load.take();
         let began = Instant::now();
         thread::sleep(Duration::from_secs(2));
-        load.take().latencies.len() as f64 / began.elapsed().as_secs_f64()
+        load.take().requests() as f64 / began.elapsed().as_secs_f64()
     };
     let every = Duration::from_secs_f64((CONNECTIONS * CALLERS) as f64 / (peak * STEADY_PART));
     let load = Load::start(&server, MODEL, Shape { connections: CONNECTIONS, callers: CALLERS, every })?;
@@ -58,6 +60,7 @@ pub(crate) fn measure() -> Outcome<()> {
 
     let (mut steady, mut swapping) = (Tally::default(), Tally::default());
     let (mut ratios, mut to_served) = (Vec::new(), Vec::new());
+    let mut moments = Vec::new();
     let mut versions = 2..=last;
     println!(
         "\n{} swaps under load, {} connections × {CALLERS} callers, a request of each every {:.1} ms ({:.0}/s; this client's peak is {peak:.0}/s); latencies in ms",
@@ -66,12 +69,12 @@ pub(crate) fn measure() -> Outcome<()> {
         millis(every),
         peak * STEADY_PART
     );
-    println!("{:<10}{:>12}{:>10}{:>10}{:>10}", "", "requests", "p50", "p99", "worst");
+    println!("{:<12}{:>12}{:>10}{:>10}{:>10}", "", "requests", "p50", "p99", "worst");
     for _ in 0..ROUNDS {
         thread::sleep(STEADY);
         let calm = load.take();
         for version in versions.by_ref().take(SWAPS_PER_ROUND as usize) {
-            let began = Instant::now();
+            let (began, from) = (Instant::now(), tokio::time::Instant::now());
             folders.drop_in(MODEL, version)?;
             while load.newest() < version {
                 if began.elapsed() > PATIENCE {
@@ -80,11 +83,10 @@ pub(crate) fn measure() -> Outcome<()> {
                 thread::sleep(Duration::from_millis(1));
             }
             to_served.push(millis(began.elapsed()));
+            moments.push((from, tokio::time::Instant::now() + AFTERMATH));
             thread::sleep(PAUSE);
         }
         let busy = load.take();
-        print_row("steady", &calm);
-        print_row("swapping", &busy);
         ratios.push(busy.percentile(0.99) / calm.percentile(0.99));
         steady.add(calm);
         swapping.add(busy);
@@ -92,6 +94,7 @@ pub(crate) fn measure() -> Outcome<()> {
     drop(load);
     print_row("steady", &steady);
     print_row("swapping", &swapping);
+    print_row("  in a swap", &swapping.during(&moments));
     println!("renamed into place to first answer: {:.1} ms (median)", median(to_served));
     for failure in steady.failures.iter().chain(&swapping.failures).take(3) {
         println!("failed: {failure}");
@@ -105,8 +108,8 @@ pub(crate) fn measure() -> Outcome<()> {
 
 fn print_row(name: &str, tally: &Tally) {
     println!(
-        "{name:<10}{:>12}{:>10.2}{:>10.2}{:>10.2}",
-        tally.latencies.len(),
+        "{name:<12}{:>12}{:>10.2}{:>10.2}{:>10.2}",
+        tally.requests(),
         tally.percentile(0.5),
         tally.percentile(0.99),
         tally.worst(),
