@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::error::ServingError;
 use crate::execution::Lane;
-use crate::ids::ModelQuery;
+use crate::ids::{ModelName, ModelQuery};
 use crate::lifecycle::{Handle, Reader, StateMonitor, VersionStatus};
 
 /// One I/O loop's way to the models. Each loop has its own, because the
@@ -39,6 +39,12 @@ impl DataPlane {
     /// is not ready, INVALID_ARGUMENT for an unknown label or an empty name.
     pub fn find(&self, query: &ModelQuery) -> Result<Handle<Lane>, ServingError> {
         find::find(&self.models, query)
+    }
+
+    /// The models that are served or should be, by name.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelName> {
+        self.states.models()
     }
 
     /// What became of the versions of a model, highest first; of one version

@@ -10,6 +10,7 @@ use super::DataPlane;
 use crate::error::{Code, ServingError};
 use crate::execution::{Lane, RunFailure};
 use crate::ids::{ModelQuery, Version};
+use crate::lifecycle::Handle;
 use crate::servable::{RunError, Servable, Signature};
 use crate::tensor::{NamedTensors, Tensor};
 
@@ -49,6 +50,19 @@ impl DataPlane {
     /// that broke.
     pub async fn predict(&self, request: Predict) -> Result<Predicted, ServingError> {
         let handle = self.find(&request.query)?;
+        self.predict_on(handle, request).await
+    }
+
+    /// Answers one Predict with the version that the caller has found already, to
+    /// read the request by its signature.
+    ///
+    /// # Errors
+    /// As [`DataPlane::predict`], save that the version is there.
+    pub async fn predict_on(
+        &self,
+        handle: Handle<Lane>,
+        request: Predict,
+    ) -> Result<Predicted, ServingError> {
         let version = handle.id().version;
         let (position, signature) = find_signature(handle.servable(), &request.signature)?;
         let name = Arc::clone(&signature.name);

@@ -9,6 +9,8 @@
 //! protocol; the unqualified names are the reference's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -23,17 +25,31 @@ const SERVICES: [&str; 5] = [
     "ModelService",
 ];
 
+/// Whether requests are taken and some model can answer: what [`HealthTeller`]
+/// last said of the whole server. For doors that are asked over HTTP.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Whether it is so now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Tells the health service what is so, and remembers what it told.
 #[derive(Debug)]
 pub struct HealthTeller {
     reporter: HealthReporter,
     told: BTreeMap<String, bool>,
+    readiness: Readiness,
 }
 
 /// A teller that has said NOT_SERVING so far, and the service that it tells.
 pub async fn health() -> (HealthTeller, HealthServer<impl Health>) {
     let (reporter, service) = health_reporter();
-    let mut teller = HealthTeller { reporter, told: BTreeMap::new() };
+    let mut teller = HealthTeller { reporter, told: BTreeMap::new(), readiness: Readiness::default() };
     // The reporter starts out by calling the whole server SERVING.
     teller.tell(&[], false).await;
     (teller, service)
@@ -44,6 +60,7 @@ impl HealthTeller {
     /// requests are taken at all. Watchers hear of what has changed.
     pub async fn tell(&mut self, models: &[(String, bool)], takes_requests: bool) {
         let any = models.is_empty() || models.iter().any(|(_, available)| *available);
+        self.readiness.0.store(takes_requests && any, Ordering::Release);
         let services = SERVICES.iter().map(|&name| (name.to_owned(), takes_requests && any));
         let models = models.iter().map(|(m, available)| (format!("model:{m}"), takes_requests && *available));
         let now: BTreeMap<String, bool> = services.chain(models).collect();
@@ -58,6 +75,12 @@ impl HealthTeller {
             self.reporter.clear_service_status(gone).await;
         }
         self.told = now;
+    }
+
+    /// What it last said of the whole server.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
     }
 
     /// Ends every `Watch`, so that the connections they hold can close.
@@ -82,7 +105,11 @@ mod tests {
     #[tokio::test]
     async fn says_what_is_so() {
         let (reporter, _) = health_reporter();
-        let mut teller = HealthTeller { reporter: reporter.clone(), told: BTreeMap::new() };
+        let mut teller = HealthTeller {
+            reporter: reporter.clone(),
+            told: BTreeMap::new(),
+            readiness: Readiness::default(),
+        };
         let service = tonic_health::server::HealthService::from_health_reporter(reporter);
         let models = |a, b| [("a".to_owned(), a), ("b".to_owned(), b)];
 

@@ -1,32 +1,40 @@
 //! What a failure looks like on the wire. No other file names a wire's code.
 
+use hyper::StatusCode;
 use tonic::Status;
 
 use crate::error::{Code, ServingError};
 use crate::limits;
 
-/// The gRPC code of a failure. Written without a catch-all arm, so that a new
-/// [`Code`] does not compile until someone has decided what clients see.
-fn grpc_code(code: Code) -> tonic::Code {
+/// The gRPC code and the HTTP status of a failure, side by side. Written without
+/// a catch-all arm, so that a new [`Code`] does not compile until someone has
+/// decided what clients see. Source: the reference's REST API (its 499 is nginx's).
+fn wire_codes(code: Code) -> (tonic::Code, u16) {
     match code {
-        Code::Ok => tonic::Code::Ok,
-        Code::Cancelled => tonic::Code::Cancelled,
-        Code::Unknown => tonic::Code::Unknown,
-        Code::InvalidArgument => tonic::Code::InvalidArgument,
-        Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
-        Code::NotFound => tonic::Code::NotFound,
-        Code::AlreadyExists => tonic::Code::AlreadyExists,
-        Code::PermissionDenied => tonic::Code::PermissionDenied,
-        Code::ResourceExhausted => tonic::Code::ResourceExhausted,
-        Code::FailedPrecondition => tonic::Code::FailedPrecondition,
-        Code::Aborted => tonic::Code::Aborted,
-        Code::OutOfRange => tonic::Code::OutOfRange,
-        Code::Unimplemented => tonic::Code::Unimplemented,
-        Code::Internal => tonic::Code::Internal,
-        Code::Unavailable => tonic::Code::Unavailable,
-        Code::DataLoss => tonic::Code::DataLoss,
-        Code::Unauthenticated => tonic::Code::Unauthenticated,
+        Code::Ok => (tonic::Code::Ok, 200),
+        Code::Cancelled => (tonic::Code::Cancelled, 499),
+        Code::Unknown => (tonic::Code::Unknown, 500),
+        Code::InvalidArgument => (tonic::Code::InvalidArgument, 400),
+        Code::DeadlineExceeded => (tonic::Code::DeadlineExceeded, 504),
+        Code::NotFound => (tonic::Code::NotFound, 404),
+        Code::AlreadyExists => (tonic::Code::AlreadyExists, 409),
+        Code::PermissionDenied => (tonic::Code::PermissionDenied, 403),
+        Code::ResourceExhausted => (tonic::Code::ResourceExhausted, 429),
+        Code::FailedPrecondition => (tonic::Code::FailedPrecondition, 400),
+        Code::Aborted => (tonic::Code::Aborted, 409),
+        Code::OutOfRange => (tonic::Code::OutOfRange, 400),
+        Code::Unimplemented => (tonic::Code::Unimplemented, 501),
+        Code::Internal => (tonic::Code::Internal, 500),
+        Code::Unavailable => (tonic::Code::Unavailable, 503),
+        Code::DataLoss => (tonic::Code::DataLoss, 500),
+        Code::Unauthenticated => (tonic::Code::Unauthenticated, 401),
     }
+}
+
+/// The HTTP status of a failure.
+#[must_use]
+pub fn http_status(code: Code) -> StatusCode {
+    StatusCode::from_u16(wire_codes(code).1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A failure as gRPC sends it. The message is cut as the reference cuts it, at
@@ -34,7 +42,7 @@ fn grpc_code(code: Code) -> tonic::Code {
 #[must_use]
 pub fn grpc_status(error: &ServingError) -> Status {
     let message = error.message();
-    let code = grpc_code(error.code());
+    let (code, _) = wire_codes(error.code());
     if message.len() <= limits::GRPC_ERROR_BYTES_MAX {
         return Status::new(code, message);
     }
@@ -72,7 +80,8 @@ mod tests {
             .into_iter()
             .find(|code| *code as i32 == number)
             .expect("every canonical number has a code");
-            assert_eq!(grpc_code(ours), grpc);
+            assert_eq!(wire_codes(ours).0, grpc);
+            assert_eq!(http_status(ours).as_u16(), wire_codes(ours).1, "a status that HTTP knows");
         }
     }
 

@@ -9,7 +9,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::{signature_def, tensor_proto};
-use crate::dataplane::{DataPlane, Predict};
+use crate::dataplane::{DataPlane, Predict, Predicted};
 use crate::error::{Code, ServingError};
 use crate::frontends::status::grpc_status;
 use crate::ids::{ModelQuery, VersionChoice};
@@ -71,12 +71,7 @@ impl Door {
         // The name is the caller's; it goes back as it came.
         let name = asked.query.name.clone();
         let answer = self.plane.predict(asked).await?;
-        let outputs = answer.outputs.into_iter();
-        let encode = |tensor| tensor_proto::encode(tensor, tensor_proto::Form::TypedFields);
-        Ok(pb::PredictResponse {
-            outputs: outputs.map(|(alias, tensor)| (alias.as_ref().to_owned(), encode(tensor))).collect(),
-            model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
-        })
+        Ok(predict_response(name, answer))
     }
 
     fn metadata(
@@ -139,7 +134,18 @@ fn resolved_spec(name: String, version: i64, signature_name: String) -> pb::Mode
     pb::ModelSpec { name, signature_name, version_choice }
 }
 
-fn decode_inputs(inputs: HashMap<String, TensorProto>) -> Result<NamedTensors, ServingError> {
+/// The answer to a Predict of the model that the caller called `name`.
+pub(super) fn predict_response(name: String, answer: Predicted) -> pb::PredictResponse {
+    let outputs = answer.outputs.into_iter();
+    let encode = |tensor| tensor_proto::encode(tensor, tensor_proto::Form::TypedFields);
+    pb::PredictResponse {
+        outputs: outputs.map(|(alias, tensor)| (alias.as_ref().to_owned(), encode(tensor))).collect(),
+        model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
+    }
+}
+
+/// The inputs of a Predict, within our bounds.
+pub(super) fn decode_inputs(inputs: HashMap<String, TensorProto>) -> Result<NamedTensors, ServingError> {
     if inputs.len() > limits::REQUEST_INPUTS_MAX {
         let text =
             format!("a request has at most {} inputs; got {}", limits::REQUEST_INPUTS_MAX, inputs.len());
