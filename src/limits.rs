@@ -154,3 +154,27 @@ pub const HTTP2_STREAMS_MAX: u32 = 1024;
 pub const SOCKETS_WAITING_MAX: usize = 1024;
 /// Connections that the system may queue before they are accepted.
 pub const LISTEN_BACKLOG: u32 = 4096;
+
+// --- REST ----------------------------------------------------------------------
+
+/// One request's body as it came over the wire, in bytes: the same as gRPC's.
+pub const REST_BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// A gzip body, once expanded, in bytes: what the reference expands at most.
+/// Gzip makes a thousand bytes of one, so this bounds what a small request costs.
+pub const REST_EXPANDED_BYTES_MAX: usize = 100 << 20;
+/// How long a caller may take to send the next part of a request, and an idle
+/// connection stays open between requests: libevent's timeout, the reference's.
+pub const REST_READ_TIMEOUT: Duration = Duration::from_secs(50);
+/// Answers shorter than this are not compressed: they fit one packet anyway.
+pub const REST_COMPRESSED_BYTES_MIN: usize = 1 << 10;
+/// Lists and objects within each other in one JSON text. Reading them recurses,
+/// and numpy, which makes most of them, stops at 64 dimensions.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Lists and objects of one JSON text: each costs 4 bytes while it is read, and
+/// takes two of the text.
+pub const JSON_LISTS_MAX: usize = 64 << 20;
+/// A JSON value within an error message, in bytes, as the reference cuts it.
+pub const JSON_IN_MESSAGE_BYTES_MAX: usize = 256;
+
+const _: () = assert!(REST_BODY_BYTES_MAX < u32::MAX as usize, "items of a text are counted in 32 bits");
+const _: () = assert!(JSON_DEPTH_MAX <= TENSOR_RANK_MAX, "no JSON text makes too many dimensions");

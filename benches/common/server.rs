@@ -25,7 +25,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command
             .arg(format!("--model_repository={}", repository.display()))
-            .args(["--bind_address=127.0.0.1", "--port=0"])
+            .args(["--bind_address=127.0.0.1", "--port=0", "--rest_api_port=0"])
             .stdin(Stdio::null())
             .stderr(File::create(log)?);
         Self::start(command, grpc_address_in).map_err(|error| {

@@ -55,6 +55,9 @@ fn banner(app: &App) -> String {
     }
     let address = app.grpc_address();
     _ = writeln!(out, "\n  gRPC  {address}  TensorFlow Serving API, health, reflection");
+    if let Some(address) = app.rest_address() {
+        _ = writeln!(out, "  REST  {address}  TensorFlow Serving API, /healthz, /readyz");
+    }
     if let Some(request) = example {
         let target = dialable(address);
         _ = writeln!(out, "\nAsk it:\n\n  grpcurl -plaintext -d '{request}' \\");

@@ -83,6 +83,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = logging::init(flags.log_format, &flags.log_level) {
         return usage(&error);
     }
+    for remark in flags.remarks() {
+        tracing::warn!("{remark}");
+    }
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

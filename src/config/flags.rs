@@ -43,6 +43,36 @@ pub struct ServeFlags {
     #[arg(long, value_name = "PORT", default_value_t = 8500, help_heading = "Where to listen")]
     pub port: u16,
 
+    /// The port for REST; 0: no REST [default: 8501]
+    #[arg(long = "rest_api_port", value_name = "PORT", help_heading = "Where to listen")]
+    pub rest_api_port: Option<u16>,
+
+    /// How long a model may take for one REST request; 0: as long as it takes
+    #[arg(
+        long = "rest_api_timeout_in_ms",
+        value_name = "MS",
+        default_value_t = 30_000,
+        allow_negative_numbers = true,
+        help_heading = "REST"
+    )]
+    pub rest_api_timeout_in_ms: i64,
+
+    /// Let browsers call REST from other sites (CORS headers in every answer)
+    #[arg(long = "rest_api_enable_cors_support", help_heading = "REST", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub rest_api_enable_cors_support: bool,
+
+    /// Accepted; REST runs on the I/O threads
+    #[arg(
+        long = "rest_api_num_threads",
+        value_name = "N",
+        allow_negative_numbers = true,
+        hide = true,
+        help_heading = "REST"
+    )]
+    pub rest_api_num_threads: Option<i64>,
+
     /// The address to listen on
     #[arg(
         long = "bind_address",
@@ -124,6 +154,25 @@ pub struct ServeFlags {
     /// longshore=debug,h2=info
     #[arg(long = "log_level", value_name = "LEVEL", default_value = "info", help_heading = "Logs")]
     pub log_level: String,
+}
+
+impl ServeFlags {
+    /// What the person at the command line should know: flags that were accepted
+    /// and do nothing, and what was understood in an unexpected way.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.rest_api_num_threads.is_some() {
+            remarks.push(
+                "--rest_api_num_threads has no meaning here: REST runs on the I/O threads (--io_threads)"
+                    .to_owned(),
+            );
+        }
+        if self.port != 0 && self.rest_api_port == Some(self.port) {
+            remarks.push("--rest_api_port is the same as --port: REST is not served".to_owned());
+        }
+        remarks
+    }
 }
 
 /// Makes `--model-name` and `--model_name` one flag: dashes within a flag's name

@@ -28,6 +28,14 @@ pub struct ServerConfig {
     pub models: Models,
     /// Where gRPC listens; port 0 lets the system pick.
     pub grpc_address: SocketAddr,
+    /// Where REST listens; port 0 lets the system pick. `None`: nowhere.
+    pub rest_address: Option<SocketAddr>,
+    /// Whether to go on without REST when its port is taken: nobody asked for it.
+    pub rest_may_be_absent: bool,
+    /// How long a model may take for one REST request; `None`: as long as it takes.
+    pub rest_timeout: Option<Duration>,
+    /// Whether REST answers carry CORS headers.
+    pub rest_cors: bool,
     /// How often the repository is looked at without a hint.
     pub poll: Poll,
     /// How long a version's files must have rested before it is loaded.
@@ -69,6 +77,8 @@ pub enum ConfigError {
 
 /// The folder that is served when no flag names one.
 pub const DEFAULT_REPOSITORY: &str = "model_repository";
+/// Where REST listens when no flag says so.
+pub const DEFAULT_REST_PORT: u16 = 8501;
 
 impl ServerConfig {
     /// Checks the flags and fills in what they leave open. Looks at nothing but
@@ -85,9 +95,20 @@ impl ServerConfig {
                 .filter(|&d| d <= MAX_PAUSE)
                 .ok_or_else(|| invalid(flag, format!("expected 0 to 86400 seconds, got {value}")))
         };
+        let address = bind_address(&flags.bind_address)?;
+        let rest_port = flags.rest_api_port.unwrap_or(DEFAULT_REST_PORT);
         Ok(Self {
             models: models(flags)?,
-            grpc_address: SocketAddr::new(bind_address(&flags.bind_address)?, flags.port),
+            grpc_address: SocketAddr::new(address, flags.port),
+            // Two doors on one port: the reference goes on without REST too.
+            rest_address: (rest_port != 0 && rest_port != flags.port)
+                .then(|| SocketAddr::new(address, rest_port)),
+            rest_may_be_absent: flags.rest_api_port.is_none(),
+            rest_timeout: u64::try_from(flags.rest_api_timeout_in_ms)
+                .ok()
+                .filter(|&ms| ms > 0)
+                .map(Duration::from_millis),
+            rest_cors: flags.rest_api_enable_cors_support,
             poll: Poll::from_seconds(flags.file_system_poll_wait_seconds),
             settle: Duration::from_millis(flags.version_settle_ms),
             follow_symlinks: flags.follow_symlinks,
@@ -187,6 +208,38 @@ mod tests {
         assert_eq!(resolve(&["--file_system_poll_wait_seconds=-1"]).unwrap().poll, Poll::Never);
         assert_eq!(resolve(&["--file_system_poll_wait_seconds", "-1"]).unwrap().poll, Poll::Never);
         assert_eq!(resolve(&["--file_system_poll_wait_seconds=0"]).unwrap().poll, Poll::Once);
+    }
+
+    #[test]
+    fn rest_has_a_port_of_its_own_or_none() {
+        let rest = |args: &[&str]| {
+            let config = resolve(args).unwrap();
+            (config.rest_address.map(|address| address.port()), config.rest_may_be_absent)
+        };
+        assert_eq!(rest(&[]), (Some(8501), true));
+        assert_eq!(rest(&["--rest_api_port=8501"]), (Some(8501), false));
+        assert_eq!(rest(&["--rest_api_port=0"]), (None, false));
+        assert_eq!(rest(&["--rest_api_port=9000", "--port=9000"]), (None, false));
+        assert_eq!(resolve(&[]).unwrap().rest_timeout, Some(Duration::from_secs(30)));
+        for none in ["0", "-1"] {
+            assert_eq!(resolve(&["--rest_api_timeout_in_ms", none]).unwrap().rest_timeout, None);
+        }
+        assert!(!resolve(&[]).unwrap().rest_cors);
+        assert!(resolve(&["--rest_api_enable_cors_support"]).unwrap().rest_cors);
+        assert!(resolve(&["--rest_api_num_threads=8"]).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_apply_is_said() {
+        let line = |args: &[&str]| {
+            let line = std::iter::once("longshore").chain(args.iter().copied()).map(Into::into);
+            Line::try_parse_from(normalize(line)).unwrap().flags.remarks()
+        };
+        assert!(line(&[]).is_empty());
+        assert!(
+            line(&["--rest_api_num_threads=8"])[0].starts_with("--rest_api_num_threads has no meaning here")
+        );
+        assert!(line(&["--rest_api_port=8500"])[0].starts_with("--rest_api_port is the same as --port"));
     }
 
     #[track_caller]

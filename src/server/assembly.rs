@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket};
 
+use super::io_loops::Kind;
 use super::loader::ModelLoader;
 use super::{ServerError, io_loops};
 use crate::config::{Models, ServerConfig};
@@ -22,13 +23,14 @@ use crate::repository::{
 };
 use crate::storage::{DiskStorage, LinkPolicy, Storage};
 
-/// A server that has its port and is loading its models. [`App::run`] serves.
+/// A server that has its ports and is loading its models. [`App::run`] serves.
 #[derive(Debug)]
 pub struct App {
     pub(super) config: ServerConfig,
-    /// Bound; taken when it begins to listen.
-    socket: Option<TcpSocket>,
+    /// Bound; taken when they begin to listen.
+    sockets: Vec<(Kind, TcpSocket, SocketAddr)>,
     pub(super) grpc_address: SocketAddr,
+    pub(super) rest_address: Option<SocketAddr>,
     /// Taken when nothing new shall be loaded any more.
     pub(super) watch: Option<WatchHandle>,
     pub(super) manager: ManagerHandle<ModelLoader>,
@@ -37,8 +39,8 @@ pub struct App {
 }
 
 impl App {
-    /// Takes the port and starts loading. The port stays closed until
-    /// [`run`](Self::run) opens it.
+    /// Takes the ports and starts loading. The ports stay closed until
+    /// [`run`](Self::run) opens them.
     ///
     /// # Errors
     /// [`ServerError`] when the repository is not there, the port is taken, or
@@ -52,10 +54,22 @@ impl App {
             std::fs::read_dir(root)
                 .map_err(|source| ServerError::Repository { path: root.display().to_string(), source })?;
         }
-        let socket = io_loops::bind(config.grpc_address)?;
-        let grpc_address = socket
-            .local_addr()
-            .map_err(|source| ServerError::Listen { address: config.grpc_address, source })?;
+        let mut sockets = vec![take_port(Kind::Grpc, config.grpc_address)?];
+        let grpc_address = sockets[0].2;
+        let mut rest_address = None;
+        if let Some(wanted) = config.rest_address {
+            match take_port(Kind::Http, wanted) {
+                Ok(rest) => {
+                    rest_address = Some(rest.2);
+                    sockets.push(rest);
+                }
+                // Nobody asked for REST, and where it would be somebody else is.
+                Err(error) if config.rest_may_be_absent => {
+                    tracing::warn!(%error, "REST is not served; --rest_api_port=PORT chooses another port, 0 none");
+                }
+                Err(error) => return Err(error),
+            }
+        }
 
         let options = lifecycle::Options {
             num_load_threads: NonZeroUsize::new(config.load_threads).unwrap_or(NonZeroUsize::MIN),
@@ -63,20 +77,29 @@ impl App {
         };
         let (manager, catalog, states) = Manager::start(options).map_err(ServerError::Thread)?;
         let watch = watch(&config, manager.clone()).map_err(ServerError::Thread)?;
-        Ok(Self { config, socket: Some(socket), grpc_address, watch: Some(watch), manager, catalog, states })
+        Ok(Self { config, sockets, grpc_address, rest_address, watch: Some(watch), manager, catalog, states })
     }
 
-    /// Opens the port. From here on clients can connect.
-    pub(super) fn listen(&mut self) -> Result<TcpListener, ServerError> {
-        let refused = |source| ServerError::Listen { address: self.grpc_address, source };
-        let socket = self.socket.take().ok_or_else(|| refused(std::io::ErrorKind::InvalidInput.into()))?;
-        socket.listen(limits::LISTEN_BACKLOG).map_err(refused)
+    /// Opens the ports. From here on clients can connect.
+    pub(super) fn listen(&mut self) -> Result<Vec<(Kind, TcpListener)>, ServerError> {
+        let sockets = std::mem::take(&mut self.sockets).into_iter();
+        let listen = |(kind, socket, address): (Kind, TcpSocket, SocketAddr)| {
+            let listener = socket.listen(limits::LISTEN_BACKLOG);
+            Ok((kind, listener.map_err(|source| ServerError::Listen { address, source })?))
+        };
+        sockets.map(listen).collect()
     }
 
     /// Where gRPC is, or will be, served.
     #[must_use]
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
+    }
+
+    /// Where REST is, or will be, served; `None` when it is not.
+    #[must_use]
+    pub fn rest_address(&self) -> Option<SocketAddr> {
+        self.rest_address
     }
 
     /// What it was told.
@@ -96,6 +119,13 @@ impl App {
     pub fn data_plane(&self) -> DataPlane {
         DataPlane::new(self.catalog.reader(), Arc::clone(&self.states))
     }
+}
+
+/// A bound socket, and the address that it got.
+fn take_port(kind: Kind, address: SocketAddr) -> Result<(Kind, TcpSocket, SocketAddr), ServerError> {
+    let socket = io_loops::bind(address)?;
+    let got = socket.local_addr().map_err(|source| ServerError::Listen { address, source })?;
+    Ok((kind, socket, got))
 }
 
 /// Starts to look for models, and tells the manager what is found.

@@ -15,12 +15,30 @@ use tokio::sync::{mpsc, watch};
 
 use super::ServerError;
 use super::grpc::Services;
+use super::http::HttpService;
 use crate::limits;
+
+/// What one loop serves, port by port.
+#[derive(Debug)]
+pub(super) struct Doors {
+    pub(super) grpc: Services,
+    pub(super) http: HttpService,
+}
+
+/// Which port a socket came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Grpc,
+    Http,
+}
+
+/// Where the sockets of one loop are handed in.
+pub(super) type Give = mpsc::Sender<(Kind, StdTcpStream)>;
 
 /// The running loops.
 #[derive(Debug)]
 pub(super) struct IoLoops {
-    sockets: Vec<mpsc::Sender<StdTcpStream>>,
+    sockets: Vec<Give>,
     threads: Vec<JoinHandle<()>>,
     drain: watch::Sender<bool>,
     /// One message per loop that has ended, and why when it was not asked to.
@@ -28,12 +46,12 @@ pub(super) struct IoLoops {
 }
 
 impl IoLoops {
-    /// Starts one loop for each of these sets of services.
-    pub(super) fn start(services: Vec<Services>) -> Result<Self, ServerError> {
+    /// Starts one loop for each of these sets of doors.
+    pub(super) fn start(doors: Vec<Doors>) -> Result<Self, ServerError> {
         let (drain, draining) = watch::channel(false);
-        let (end, ended) = mpsc::channel(services.len().max(1));
+        let (end, ended) = mpsc::channel(doors.len().max(1));
         let (mut sockets, mut threads) = (Vec::new(), Vec::new());
-        for (i, services) in services.into_iter().enumerate() {
+        for (i, doors) in doors.into_iter().enumerate() {
             let (give, take) = mpsc::channel(limits::SOCKETS_WAITING_MAX);
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -41,7 +59,7 @@ impl IoLoops {
                 .map_err(ServerError::Thread)?;
             let (draining, end) = (draining.clone(), end.clone());
             let run = move || {
-                let outcome = runtime.block_on(serve(services, take, draining));
+                let outcome = runtime.block_on(serve(doors, take, draining));
                 // With it go the connections, and with them their handles.
                 drop(runtime);
                 // Nobody listens any more when the server has stopped waiting.
@@ -54,8 +72,8 @@ impl IoLoops {
         Ok(Self { sockets, threads, drain, ended })
     }
 
-    /// Accepts connections and hands them out in turns, for ever.
-    pub(super) async fn accept(sockets: Vec<mpsc::Sender<StdTcpStream>>, listener: TcpListener) {
+    /// Accepts connections of one port and hands them out in turns, for ever.
+    pub(super) async fn accept(sockets: Vec<Give>, kind: Kind, listener: TcpListener) {
         for turn in (0..sockets.len()).cycle() {
             let socket = loop {
                 match listener.accept().await {
@@ -70,14 +88,14 @@ impl IoLoops {
                     }
                 }
             };
-            if sockets[turn].send(socket).await.is_err() {
+            if sockets[turn].send((kind, socket)).await.is_err() {
                 return; // The loop has ended: the server is stopping.
             }
         }
     }
 
     /// Where [`accept`](Self::accept) hands its sockets.
-    pub(super) fn sockets(&self) -> Vec<mpsc::Sender<StdTcpStream>> {
+    pub(super) fn sockets(&self) -> Vec<Give> {
         self.sockets.clone()
     }
 
@@ -89,7 +107,8 @@ impl IoLoops {
         }
     }
 
-    /// Sends GOAWAY on every connection; requests in flight go on.
+    /// Sends GOAWAY (HTTP/1.1: `Connection: close`) on every connection; requests in
+    /// flight go on.
     pub(super) fn go_away(&mut self) {
         self.sockets.clear();
         self.drain.send_replace(true);
@@ -116,8 +135,8 @@ fn prepare(socket: TcpStream) -> std::io::Result<StdTcpStream> {
 /// Serves the sockets that come until asked to stop, then lets each connection
 /// finish what it has begun.
 async fn serve(
-    services: Services,
-    mut sockets: mpsc::Receiver<StdTcpStream>,
+    doors: Doors,
+    mut sockets: mpsc::Receiver<(Kind, StdTcpStream)>,
     mut draining: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let connections = GracefulShutdown::new();
@@ -127,17 +146,25 @@ async fn serve(
             // An error is the server being gone, which is a reason to stop too.
             _ = draining.wait_for(|&draining| draining) => None,
         };
-        let Some(socket) = socket else { break };
-        let connection = connections.watch(services.connection(TcpStream::from_std(socket)?));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // A caller that left in the middle, or that speaks no HTTP/2.
-                tracing::debug!(%error, "a connection ended badly");
-            }
-        });
+        let Some((kind, socket)) = socket else { break };
+        let socket = TcpStream::from_std(socket)?;
+        match kind {
+            Kind::Grpc => drive(connections.watch(doors.grpc.connection(socket))),
+            Kind::Http => drive(connections.watch(doors.http.connection(socket))),
+        }
     }
     connections.shutdown().await;
     Ok(())
+}
+
+/// Lets a connection run beside the others.
+fn drive<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            // A caller that left in the middle, or that speaks another protocol.
+            tracing::debug!(%error, "a connection ended badly");
+        }
+    });
 }
 
 /// A bound port that does not listen yet, so that a conflict is known at once

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod grpc;
+mod http;
 mod io_loops;
 mod loader;
 mod run;

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::grpc::{self, Services};
-use super::io_loops::IoLoops;
+use super::http::HttpService;
+use super::io_loops::{Doors, IoLoops};
 use super::{App, ServerError};
 use crate::frontends::health::{HealthTeller, health};
 use crate::frontends::tfs::grpc::Door;
+use crate::frontends::tfs::rest;
 use crate::ids::{ModelName, ServableId};
 use crate::lifecycle::{State, StateMonitor};
 
@@ -18,7 +21,7 @@ use crate::lifecycle::{State, StateMonitor};
 const TELLING_PAUSE: Duration = Duration::from_millis(10);
 
 impl App {
-    /// Opens the port once each model is available or has failed its first try,
+    /// Opens the ports once each model is available or has failed its first try,
     /// calls `announce`, serves until `stop` says so, and drains.
     ///
     /// The first message of `stop` (or its closing) starts the drain: health says
@@ -27,7 +30,7 @@ impl App {
     /// further message cuts the present wait short.
     ///
     /// # Errors
-    /// [`ServerError`] when the port cannot be opened or an I/O loop breaks.
+    /// [`ServerError`] when a port cannot be opened or an I/O loop breaks.
     pub async fn run(
         mut self,
         mut stop: mpsc::Receiver<()>,
@@ -62,14 +65,26 @@ impl App {
     ) -> Result<(), ServerError> {
         let (mut teller, health) = health().await;
         let shared = grpc::shared_services(health)?;
-        let services: Vec<Services> = (0..self.config.io_threads)
-            .map(|_| Services::new(shared.clone(), &Door::new(Arc::new(self.data_plane()))))
+        let rest_options = rest::Options { timeout: self.config.rest_timeout, cors: self.config.rest_cors };
+        let doors: Vec<Doors> = (0..self.config.io_threads)
+            .map(|_| {
+                let plane = Arc::new(self.data_plane());
+                let grpc = Services::new(shared.clone(), &Door::new(Arc::clone(&plane)));
+                let http = HttpService::new(rest::Door::new(plane, teller.readiness(), rest_options));
+                Doors { grpc, http }
+            })
             .collect();
-        let mut loops = IoLoops::start(services)?;
+        let mut loops = IoLoops::start(doors)?;
         teller.tell(&availability(&self.states), true).await;
-        let listener = self.listen()?;
-        let accepting = tokio::spawn(IoLoops::accept(loops.sockets(), listener));
-        tracing::info!(grpc = %self.grpc_address, "serving");
+        let listeners = self.listen()?;
+        let mut accepting = JoinSet::new();
+        for (kind, listener) in listeners {
+            accepting.spawn(IoLoops::accept(loops.sockets(), kind, listener));
+        }
+        match self.rest_address {
+            Some(rest) => tracing::info!(grpc = %self.grpc_address, %rest, "serving"),
+            None => tracing::info!(grpc = %self.grpc_address, "serving"),
+        }
         announce(self);
 
         let broken = tokio::select! {
@@ -89,7 +104,7 @@ impl App {
             () = tokio::time::sleep(self.config.drain_grace) => {}
             () = another(stop) => {}
         }
-        accepting.abort();
+        accepting.abort_all();
         loops.go_away();
         teller.end_watches().await;
         tokio::select! {

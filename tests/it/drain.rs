@@ -62,7 +62,13 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
             .arg("--model_repository")
             .arg(repo.root())
-            .args(["--port=0", "--bind-address=127.0.0.1", "--drain_grace=0.2", "--log_format=json"])
+            .args([
+                "--port=0",
+                "--rest_api_port=0",
+                "--bind-address=127.0.0.1",
+                "--drain_grace=0.2",
+                "--log_format=json",
+            ])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

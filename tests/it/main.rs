@@ -6,6 +6,7 @@ mod fuzz_corpus;
 mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;
+mod rest;
 mod rollouts;
 mod server;
 mod sklearn_goldens;

@@ -79,6 +79,8 @@ impl Repo {
 pub struct TestServer {
     pub repo: Repo,
     pub address: SocketAddr,
+    /// Where REST is; none when the configuration says so.
+    pub rest: Option<SocketAddr>,
     pub stop: mpsc::Sender<()>,
     thread: JoinHandle<Result<(), ServerError>>,
 }
@@ -88,6 +90,10 @@ pub fn config(root: PathBuf) -> ServerConfig {
     ServerConfig {
         models: Models::Repository(root),
         grpc_address: "127.0.0.1:0".parse().unwrap(),
+        rest_address: Some("127.0.0.1:0".parse().unwrap()),
+        rest_may_be_absent: false,
+        rest_timeout: Some(Duration::from_secs(30)),
+        rest_cors: false,
         poll: Poll::Every(Duration::from_millis(100)),
         settle: Duration::from_millis(30),
         follow_symlinks: false,
@@ -106,6 +112,12 @@ impl TestServer {
         Self::start_with(repo, config).await
     }
 
+    /// With what a user has, changed in some points.
+    pub async fn start_with_config(repo: Repo, change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
+        let config = change(config(repo.root()));
+        Self::start_with(repo, config).await
+    }
+
     pub async fn start_with(repo: Repo, config: ServerConfig) -> Self {
         let (stop, stopped) = mpsc::channel(2);
         let (tell, told) = oneshot::channel();
@@ -113,11 +125,12 @@ impl TestServer {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let app = App::bind(config)?;
-                app.run(stopped, |app| tell.send(app.grpc_address()).unwrap()).await
+                app.run(stopped, |app| tell.send((app.grpc_address(), app.rest_address())).unwrap()).await
             })
         });
-        let address = tokio::time::timeout(PATIENCE, told).await.expect("ready in time").expect("started");
-        Self { repo, address, stop, thread }
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        let (address, rest) = told.expect("ready in time").expect("started");
+        Self { repo, address, rest, stop, thread }
     }
 
     pub async fn channel(&self) -> Channel {

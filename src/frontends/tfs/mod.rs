@@ -2,5 +2,6 @@
 //! `tensorflow.serving.ModelService`.
 
 pub mod grpc;
+pub mod rest;
 pub mod signature_def;
 pub mod tensor_proto;

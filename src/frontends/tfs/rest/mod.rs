@@ -1,0 +1,291 @@
+//! The REST door of TensorFlow Serving's API: paths and JSON in, JSON out.
+//!
+//! ```text
+//! path ─▶ route ─┬─▶ status, metadata ──────────────────────────────▶ JSON
+//!                └─▶ body ─▶ scan ─▶ signature ─▶ values ─▶ predict ─▶ write
+//! ```
+//!
+//! Beside what the reference has: `GET /v1/models`, labels in status, query
+//! strings, `output_filter`, gzip answers, half, bfloat16 and uint16, and
+//! `application/x-protobuf` in both directions.
+
+mod coding;
+mod json;
+mod number;
+mod path;
+mod request;
+mod status;
+mod values;
+mod write;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use prost::Message as _;
+
+use self::coding::CodingError;
+use self::path::{NoRoute, Route, Verb};
+use self::request::{Format, Request};
+use super::grpc;
+use crate::dataplane::{DataPlane, Predict, Predicted};
+use crate::error::{Code, ServingError};
+use crate::frontends::health::Readiness;
+use crate::frontends::status::http_status;
+use crate::ids::{ModelQuery, VersionChoice};
+use crate::proto::tensorflow::serving as pb;
+use crate::servable::{DEFAULT_SIGNATURE, Servable, Signature};
+
+/// What an operator decides about this door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How long a model may take for one request; `None`: as long as it takes.
+    pub timeout: Option<Duration>,
+    /// Whether every answer carries CORS headers.
+    pub cors: bool,
+}
+
+/// The door of one I/O loop.
+#[derive(Debug, Clone)]
+pub struct Door {
+    plane: Arc<DataPlane>,
+    readiness: Readiness,
+    options: Options,
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// An answer without the headers that all answers share.
+type Answer = Result<Response<Bytes>, Failure>;
+
+/// A failure, and the status that goes with it.
+struct Failure {
+    status: StatusCode,
+    message: String,
+}
+
+impl From<ServingError> for Failure {
+    fn from(error: ServingError) -> Self {
+        Self { status: http_status(error.code()), message: error.message().to_owned() }
+    }
+}
+
+fn answer(content_type: HeaderValue, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// An answer that says what is wrong, as all of this door's do.
+fn refusal(status: StatusCode, message: &str) -> Response<Bytes> {
+    let mut response = answer(JSON, write::error(message));
+    *response.status_mut() = status;
+    response
+}
+
+impl Door {
+    /// The door of one I/O loop.
+    #[must_use]
+    pub fn new(plane: Arc<DataPlane>, readiness: Readiness, options: Options) -> Self {
+        Self { plane, readiness, options }
+    }
+
+    /// Answers one request, whatever it is.
+    pub async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Bytes> {
+        let response = match self.routed(parts, body).await {
+            Ok(response) => response,
+            Err(failure) => refusal(failure.status, &failure.message),
+        };
+        self.finished(&parts.headers, response)
+    }
+
+    /// Answers a request whose body could not be read.
+    #[must_use]
+    pub fn refuse(&self, parts: &Parts, status: StatusCode, message: &str) -> Response<Bytes> {
+        self.finished(&parts.headers, refusal(status, message))
+    }
+
+    /// What all answers share.
+    fn finished(&self, asked: &HeaderMap, mut response: Response<Bytes>) -> Response<Bytes> {
+        let headers = response.headers_mut();
+        if self.options.cors {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+        }
+        if coding::takes_gzip(asked)
+            && let Some(compressed) = coding::compressed(response.body())
+        {
+            *response.body_mut() = compressed.into();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        response
+    }
+
+    async fn routed(&self, parts: &Parts, body: Bytes) -> Answer {
+        let uri = &parts.uri;
+        match path::route(&parts.method, uri.path(), uri.query()) {
+            Ok(Route::Models) => self.models(),
+            Ok(Route::Status(query)) => self.status(query),
+            Ok(Route::Metadata(query)) => self.metadata(query),
+            Ok(Route::Infer(query, Verb::Predict)) => self.predict(&parts.headers, query, body).await,
+            Ok(Route::Infer(_, Verb::Classify)) => Err(not_served_yet("classify").into()),
+            Ok(Route::Infer(_, Verb::Regress)) => Err(not_served_yet("regress").into()),
+            Ok(Route::Preflight) => Ok(preflight(&parts.headers)),
+            Ok(Route::Alive) => Ok(answer(TEXT, "ok\n")),
+            Ok(Route::Ready) => Ok(self.ready()),
+            Err(NoRoute::Malformed(error)) => Err(error.into()),
+            Err(NoRoute::NotFound) => Err(Failure {
+                status: StatusCode::NOT_FOUND,
+                message: format!(
+                    "Not found: {}; expected /v1/models/<model>, /healthz or /readyz",
+                    uri.path()
+                ),
+            }),
+        }
+    }
+
+    fn models(&self) -> Answer {
+        let models = self.plane.models().into_iter();
+        let models: Vec<_> = models
+            .map(|name| {
+                // A model without versions yet has no status, and is one nevertheless.
+                let versions = self.plane.status(name.as_str(), None).unwrap_or_default();
+                (name, versions)
+            })
+            .collect();
+        Ok(answer(JSON, status::models(&models)))
+    }
+
+    fn status(&self, query: ModelQuery) -> Answer {
+        let version = match query.choice {
+            VersionChoice::Latest => None,
+            VersionChoice::Specific(version) => Some(version),
+            VersionChoice::Label(_) => Some(self.plane.find(&query)?.id().version.get()),
+        };
+        let versions = self.plane.status(&query.name, version)?;
+        Ok(answer(JSON, status::status(&versions)))
+    }
+
+    fn metadata(&self, query: ModelQuery) -> Answer {
+        let handle = self.plane.find(&query)?;
+        let version = handle.id().version.get();
+        Ok(answer(JSON, status::metadata(&query.name, version, handle.servable().signatures())))
+    }
+
+    fn ready(&self) -> Response<Bytes> {
+        let (status, text) = if self.readiness.is_ready() {
+            (StatusCode::OK, "ready\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        };
+        let mut response = answer(TEXT, text);
+        *response.status_mut() = status;
+        response
+    }
+
+    async fn predict(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Answer {
+        let body = coding::expanded(headers, body).map_err(|why| match why {
+            CodingError::TooLarge => {
+                Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message: why.to_string() }
+            }
+            CodingError::Broken(_) => ServingError::invalid_argument(why.to_string()).into(),
+        })?;
+        if is_protobuf(headers, header::CONTENT_TYPE) {
+            return self.predict_protobuf(headers, query, body).await;
+        }
+        let request = Request::parse(body)?;
+        let handle = self.plane.find(&query)?;
+        let signature = signature(handle.servable(), &request.signature)?;
+        let (format, inputs) = request.tensors(signature)?;
+        let name = query.name.clone();
+        let asked = self.asked(query, request.signature, inputs, request.outputs_wanted);
+        let predicted = self.plane.predict_on(handle, asked).await?;
+        if is_protobuf(headers, header::ACCEPT) {
+            return Ok(answer(PROTOBUF, grpc::predict_response(name, predicted).encode_to_vec()));
+        }
+        Ok(answer(JSON, written(format, &predicted)?))
+    }
+
+    /// A `PredictRequest` in a POST. The path says which model and version; the
+    /// message's own spec adds the signature.
+    async fn predict_protobuf(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Answer {
+        let request = pb::PredictRequest::decode(body).map_err(|why| {
+            ServingError::invalid_argument(format!("the body is no tensorflow.serving.PredictRequest: {why}"))
+        })?;
+        let name = query.name.clone();
+        let signature = request.model_spec.map(|spec| spec.signature_name).unwrap_or_default();
+        let inputs = grpc::decode_inputs(request.inputs)?;
+        let asked = self.asked(query, signature, inputs, request.output_filter);
+        let predicted = self.plane.predict(asked).await?;
+        if headers.contains_key(header::ACCEPT) && accepts_json_only(headers) {
+            return Ok(answer(JSON, written(Format::Columnar, &predicted)?));
+        }
+        Ok(answer(PROTOBUF, grpc::predict_response(name, predicted).encode_to_vec()))
+    }
+
+    fn asked(
+        &self,
+        query: ModelQuery,
+        signature: String,
+        inputs: crate::tensor::NamedTensors,
+        outputs_wanted: Vec<String>,
+    ) -> Predict {
+        let deadline = self.options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Predict { query, signature, inputs, outputs_wanted, deadline }
+    }
+}
+
+fn written(format: Format, predicted: &Predicted) -> Result<Vec<u8>, ServingError> {
+    match format {
+        Format::Row => write::row(&predicted.outputs),
+        Format::Columnar => write::columnar(&predicted.outputs),
+    }
+}
+
+fn signature<'s>(servable: &'s dyn Servable, name: &str) -> Result<&'s Signature, ServingError> {
+    servable.signatures().find(name).map(|(_, signature)| signature).ok_or_else(|| {
+        let name = if name.is_empty() { DEFAULT_SIGNATURE } else { name };
+        ServingError::invalid_argument(format!(
+            "Serving signature name: \"{name}\" not found in signature def"
+        ))
+    })
+}
+
+/// Whether a header names the media type of protobuf messages.
+fn is_protobuf(headers: &HeaderMap, name: header::HeaderName) -> bool {
+    media_types(headers, name).any(|media| {
+        media.eq_ignore_ascii_case("application/x-protobuf")
+            || media.eq_ignore_ascii_case("application/protobuf")
+    })
+}
+
+fn accepts_json_only(headers: &HeaderMap) -> bool {
+    media_types(headers, header::ACCEPT).all(|media| media.eq_ignore_ascii_case("application/json"))
+}
+
+fn media_types(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|media| media.split(';').next().unwrap_or("").trim())
+}
+
+/// The answer to a browser that asks whether it may ask.
+fn preflight(headers: &HeaderMap) -> Response<Bytes> {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or("");
+    let mut response = Response::new(Bytes::new());
+    if !origin.contains("http://") && !origin.contains("https://") {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    response
+}
+
+fn not_served_yet(verb: &str) -> ServingError {
+    ServingError::new(Code::Unimplemented, format!("{verb} over REST is not served by this build yet"))
+}
