@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::batching::BatchingFlags;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -138,6 +140,10 @@ pub struct ServeFlags {
         help_heading = "Threads"
     )]
     pub inline_below_micros: u64,
+
+    /// Whether and how requests are batched.
+    #[command(flatten)]
+    pub batching: BatchingFlags,
 
     /// How log lines look; auto is human on a terminal and json otherwise
     #[arg(

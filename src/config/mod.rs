@@ -1,8 +1,13 @@
 //! What the server was told: flags as typed, and the one checked configuration
 //! that they mean.
 
+mod batching;
 mod flags;
+pub mod textproto;
 
+pub use batching::{
+    BATCHING_PARAMETERS_FILE, BatchingConfig, BatchingFlags, ThreadsOfBatches, batching_parameters,
+};
 pub use flags::{LogFormat, ServeFlags, normalize};
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,8 +53,12 @@ pub struct ServerConfig {
     pub io_threads: usize,
     /// Threads for runs too heavy for an I/O loop.
     pub compute_threads: usize,
+    /// What those threads are called, where that was said.
+    pub compute_thread_name: Option<String>,
     /// A run that is expected to take less stays on the I/O loop.
     pub inline_below: Duration,
+    /// Which models are batched, and how.
+    pub batching: BatchingConfig,
     /// How long requests are still taken after the signal to stop.
     pub drain_grace: Duration,
     /// How long requests in flight may take to finish after that.
@@ -82,8 +91,8 @@ pub const DEFAULT_REST_PORT: u16 = 8501;
 
 impl ServerConfig {
     /// Checks the flags and fills in what they leave open. Looks at nothing but
-    /// the flags and the number of cores: a folder that does not exist yet is
-    /// the source's business.
+    /// the flags, the files of settings that they name, and the number of cores: a
+    /// folder that does not exist yet is the source's business.
     ///
     /// # Errors
     /// [`ConfigError`] for values out of range and flags that contradict each other.
@@ -97,6 +106,7 @@ impl ServerConfig {
         };
         let address = bind_address(&flags.bind_address)?;
         let rest_port = flags.rest_api_port.unwrap_or(DEFAULT_REST_PORT);
+        let (batching, threads_of_batches) = batching::resolve(&flags.batching)?;
         Ok(Self {
             models: models(flags)?,
             grpc_address: SocketAddr::new(address, flags.port),
@@ -116,7 +126,9 @@ impl ServerConfig {
             // manager never loads, so 0 is "as many as are useful".
             load_threads: threads(flags.num_load_threads, cores),
             io_threads: threads(flags.io_threads, cores),
-            compute_threads: threads(flags.compute_threads, cores),
+            compute_threads: threads(flags.compute_threads, threads_of_batches.number.unwrap_or(cores)),
+            compute_thread_name: threads_of_batches.name,
+            batching,
             inline_below: Duration::from_micros(flags.inline_below_micros),
             drain_grace: seconds("drain_grace", flags.drain_grace)?,
             drain_timeout: seconds("drain_timeout", flags.drain_timeout)?,

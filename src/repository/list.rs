@@ -70,8 +70,7 @@ impl Source for ListSource {
         }
         if std::mem::take(&mut self.is_changed) {
             let stated = self.listed.values().flat_map(|listed| &*listed.stated);
-            self.models =
-                Arc::new(stated.map(|(name, model)| (name.clone(), Arc::clone(model))).collect());
+            self.models = Arc::new(stated.map(|(name, model)| (name.clone(), Arc::clone(model))).collect());
         }
         Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in, edition: self.edition })
     }

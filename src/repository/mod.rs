@@ -31,7 +31,7 @@ mod schedules;
 mod tests;
 
 pub use list::ListSource;
-pub use model_toml::ModelSettings;
+pub use model_toml::{BatchingSettings, ModelSettings};
 pub use policy::VersionPolicy;
 pub use source::{
     AspiredModel, AspiredVersion, ModelPlace, ModelPlaces, ModelSource, Models, RepositorySource, Rescan,

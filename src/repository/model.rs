@@ -365,8 +365,8 @@ impl Model {
         let first_is_coming = versions.is_empty()
             && findings.look_again_in.is_some()
             && now.instant.saturating_duration_since(first_seen) < limits::FIRST_VERSION_WAIT_MAX;
-        let platform = settings.platform;
-        let stated = AspiredModel { versions, labels, platform, first_is_coming };
+        let (platform, batching) = (settings.platform, settings.batching);
+        let stated = AspiredModel { versions, labels, platform, batching, first_is_coming };
         if *self.stated != stated {
             self.stated = Arc::new(stated);
             self.is_news = true;

@@ -22,6 +22,31 @@ pub struct ModelSettings {
     /// Names for versions.
     #[serde(default, deserialize_with = "labels")]
     pub labels: Option<BTreeMap<String, Version>>,
+    /// Whether and how its requests are batched.
+    pub batching: Option<BatchingSettings>,
+}
+
+/// `[batching]`: how the requests of one model are batched, unchecked. Names and
+/// meanings are those of `tensorflow.serving.BatchingParameters`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchingSettings {
+    /// `false`: they are not batched, whatever the command line says.
+    pub enabled: Option<bool>,
+    /// Rows of one request, and of one batch.
+    pub max_batch_size: Option<i64>,
+    /// How long a batch that is not full may wait, in microseconds.
+    pub batch_timeout_micros: Option<i64>,
+    /// Batches that may wait, per queue.
+    pub max_enqueued_batches: Option<i64>,
+    /// The sizes that batches are padded to.
+    pub allowed_batch_sizes: Vec<i64>,
+    /// Whether inputs of different length may share a batch.
+    pub pad_variable_length_inputs: bool,
+    /// Whether a request may be divided among batches.
+    pub enable_large_batch_splitting: bool,
+    /// Rows of one batch where large ones are split.
+    pub max_execution_batch_size: Option<i64>,
 }
 
 /// Why a `model.toml` is not understood.
@@ -59,6 +84,7 @@ impl ModelSettings {
             platform: self.platform.clone().or_else(|| other.platform.clone()),
             version_policy: self.version_policy.clone().or_else(|| other.version_policy.clone()),
             labels: self.labels.clone().or_else(|| other.labels.clone()),
+            batching: self.batching.clone().or_else(|| other.batching.clone()),
         }
     }
 }
@@ -99,6 +125,17 @@ mod tests {
         assert_eq!(policy("version_policy = { specific = [3, 1] }"), Some(specific.clone()));
         assert_eq!(policy("[version_policy]\nspecific = [1, 3]"), Some(specific));
         assert_eq!(policy("# nothing"), None);
+
+        let text = "[batching]\nmax_batch_size = 8\nallowed_batch_sizes = [2, 8]\nenabled = true";
+        let batching = BatchingSettings {
+            enabled: Some(true),
+            max_batch_size: Some(8),
+            allowed_batch_sizes: vec![2, 8],
+            ..Default::default()
+        };
+        assert_eq!(ModelSettings::parse(text.as_bytes()).unwrap().batching, Some(batching));
+        let empty = ModelSettings::parse(b"[batching]").unwrap().batching;
+        assert_eq!(empty, Some(BatchingSettings::default()));
         assert_eq!(ModelSettings::parse(b"").unwrap(), ModelSettings::default());
     }
 
@@ -124,6 +161,8 @@ mod tests {
         refused("version_policy = { latest = 1, specific = [1] }", 1, &[]);
         refused("version_policy = { specific = [1,\n -4] }", 1, &["-4 is not a version"]);
         refused("platform = 1", 1, &["string"]);
+        refused("[batching]\nmax_batchsize = 1", 2, &["max_batchsize", "max_batch_size"]);
+        refused("[batching]\nmax_batch_size = \"1\"", 2, &["i64"]);
         refused("[labels]\nstable = 1\ncanary = \"2\"", 3, &["\"2\"", "i64"]);
         refused("[labels]\nstable = -1", 2, &["-1 is not a version"]);
         refused("\n[labels]\n\"\" = 1", 2, &["label is empty"]);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{Model, earlier, some_of};
+use super::model_toml::BatchingSettings;
 use super::{ModelSettings, Now};
 use crate::ids::{ModelName, ServableId, Version};
 use crate::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
@@ -32,6 +33,8 @@ pub struct AspiredModel {
     pub labels: BTreeMap<String, Version>,
     /// What kind of files it is said to have, unchecked.
     pub platform: Option<String>,
+    /// How its requests are said to be batched, unchecked.
+    pub batching: Option<BatchingSettings>,
     /// Whether there is no finished version yet, and one is likely within
     /// moments: a start-up does well to wait for it, but never for ever, so this
     /// is said for [`FIRST_VERSION_WAIT_MAX`](crate::limits::FIRST_VERSION_WAIT_MAX)
@@ -133,7 +136,10 @@ pub trait Source: Send + fmt::Debug + 'static {
     /// [`ListSource`](super::ListSource) has a list to replace: a source whose
     /// models are what lies in a folder goes on stating that.
     fn configure(&mut self, places: ModelPlaces) {
-        tracing::warn!(models = places.models.len(), "this source finds its models itself; the list is unused");
+        tracing::warn!(
+            models = places.models.len(),
+            "this source finds its models itself; the list is unused"
+        );
     }
 }
 
@@ -273,7 +279,12 @@ impl Source for RepositorySource {
             let expected = "expected a folder per model, with a folder per version in it, such as prices/1";
             let message = format!("no model is found in {}: {expected}{so}", self.storage.display(""));
             troubles.push(Trouble { model: None, message });
-            return Ok(Rescan { models: Arc::clone(&self.models), troubles, look_again_in: None, edition: 0 });
+            return Ok(Rescan {
+                models: Arc::clone(&self.models),
+                troubles,
+                look_again_in: None,
+                edition: 0,
+            });
         }
 
         self.looks += 1;

@@ -310,11 +310,11 @@ fn a_model_whose_first_settings_are_broken_is_not_served() {
     let mut scene = repository();
     scene.storage.write("a/1/f", "x");
     scene.storage.write("b/1/f", "x");
-    scene.storage.write("a/model.toml", "batching = true");
+    scene.storage.write("a/model.toml", "bathing = true");
     scene.hour();
     assert_eq!(scene.stated(), "a: b:1");
     let troubles = scene.troubles();
-    assert!(troubles.contains("unknown field `batching`"), "{troubles}");
+    assert!(troubles.contains("unknown field `bathing`"), "{troubles}");
     assert!(troubles.contains("not served until this is put right"), "{troubles}");
     scene.storage.write("a/model.toml", "");
     assert_eq!(scene.stated(), "a:1 b:1");

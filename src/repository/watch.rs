@@ -124,8 +124,7 @@ pub fn spawn<S: Source>(
 ) -> io::Result<WatchHandle> {
     let bell = Arc::new(Bell::default());
     let driver = Driver { source, sink, bell: Arc::clone(&bell), journal: Journal::default() };
-    let thread =
-        std::thread::Builder::new().name("model-watch".into()).spawn(move || driver.run(options))?;
+    let thread = std::thread::Builder::new().name("model-watch".into()).spawn(move || driver.run(options))?;
     Ok(WatchHandle { bell, thread: Some(thread) })
 }
 

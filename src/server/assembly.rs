@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::io_loops::Kind;
 use super::loader::ModelLoader;
 use super::{ServerError, io_loops};
-use crate::config::{Models, ServerConfig};
+use crate::config::{BatchingConfig, Models, ServerConfig};
 use crate::dataplane::DataPlane;
 use crate::execution::{ComputePool, Lane, LaneOptions};
 use crate::ids::ModelName;
@@ -130,7 +130,9 @@ fn take_port(kind: Kind, address: SocketAddr) -> Result<(Kind, TcpSocket, Socket
 
 /// Starts to look for models, and tells the manager what is found.
 fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io::Result<WatchHandle> {
-    let pool = ComputePool::start(config.compute_threads)?;
+    let pool_name = config.compute_thread_name.as_deref().unwrap_or("compute");
+    let pool = ComputePool::named(pool_name, config.compute_threads)?;
+    let batching = config.batching.clone();
     let lanes = LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() };
     let configured: Vec<ModelName> = match &config.models {
         Models::Repository(_) => Vec::new(),
@@ -144,7 +146,7 @@ fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io:
             // nothing, and costs a fifth of a poll of ten thousand models.
             Ok(rescan) if stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) => {}
             Ok(rescan) => {
-                manager.aspire(aspired(&rescan, &pool, lanes));
+                manager.aspire(aspired(&rescan, &pool, lanes, &batching));
                 stated = Some(rescan.models);
             }
             // At the start, a base path that cannot be read is a model without
@@ -187,6 +189,7 @@ fn aspired(
     rescan: &Rescan,
     pool: &Arc<ComputePool>,
     options: LaneOptions,
+    batching: &BatchingConfig,
 ) -> BTreeMap<ModelName, Aspired<ModelLoader>> {
     let model = |model: &AspiredModel| {
         let versions = model.versions.iter().map(|found| AspiredVersion {
@@ -197,6 +200,8 @@ fn aspired(
                 platform: model.platform.clone(),
                 pool: Arc::clone(pool),
                 options,
+                batching: batching.clone(),
+                own_batching: model.batching.clone(),
             },
         });
         Aspired {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::config::{BATCHING_PARAMETERS_FILE, BatchingConfig, batching_parameters};
 use crate::engines::{self, OpenError, SklearnError};
 use crate::error::Code;
-use crate::execution::{ComputePool, Lane, LaneOptions};
+use crate::execution::{BatchOptions, BatchParameters, ComputePool, Lane, LaneOptions};
 use crate::lifecycle::{LoadError, Loader};
+use crate::limits;
+use crate::repository::{BatchingSettings, model_toml};
 use crate::storage::{ModelDir, StorageError};
 
 /// Loads one version: reads, checks, builds and measures it.
@@ -16,6 +19,10 @@ pub(super) struct ModelLoader {
     pub(super) platform: Option<String>,
     pub(super) pool: Arc<ComputePool>,
     pub(super) options: LaneOptions,
+    /// How its requests are batched, as the command line says.
+    pub(super) batching: BatchingConfig,
+    /// The same, as `model.toml` says.
+    pub(super) own_batching: Option<BatchingSettings>,
 }
 
 impl Loader for ModelLoader {
@@ -30,7 +37,53 @@ impl Loader for ModelLoader {
                 format!("{folder}: it holds a model of platform {found}, and model.toml says {wanted}");
             return Err(LoadError::new(Code::InvalidArgument, text));
         }
-        Ok(Lane::new(servable, Arc::clone(&self.pool), self.options))
+        let batching = self.batching()?;
+        let lane = Lane::new(servable, Arc::clone(&self.pool), self.options);
+        Ok(batching.into_iter().fold(lane, Lane::batched))
+    }
+}
+
+impl ModelLoader {
+    /// How this version is batched: its own file goes before its model's, and that
+    /// before the command line.
+    fn batching(&self) -> Result<Option<BatchOptions>, LoadError> {
+        let refused = |place: String, why: &dyn std::fmt::Display| {
+            LoadError::new(Code::InvalidArgument, format!("{place}: {why}"))
+        };
+        if self.batching == BatchingConfig::PerVersion {
+            let place = || self.dir.display(BATCHING_PARAMETERS_FILE);
+            match self.dir.read(BATCHING_PARAMETERS_FILE, limits::BATCHING_PARAMETERS_BYTES_MAX) {
+                Ok(content) => {
+                    let parameters = batching_parameters(&content).map_err(|why| refused(place(), &why))?;
+                    let options = BatchOptions::new(&parameters);
+                    return options.map(Some).map_err(|why| refused(place(), &why));
+                }
+                Err(StorageError::NotFound(_)) => {}
+                Err(why) => return Err(LoadError::new(Code::InvalidArgument, why.to_string())),
+            }
+        }
+        match (&self.own_batching, &self.batching) {
+            (Some(settings), _) if settings.enabled == Some(false) => Ok(None),
+            (Some(settings), _) => {
+                let place =
+                    || format!("{} beside {}, [batching]", model_toml::FILE_NAME, self.dir.display(""));
+                BatchOptions::new(&plain(settings)).map(Some).map_err(|why| refused(place(), &why))
+            }
+            (None, BatchingConfig::All(options)) => Ok(Some(options.clone())),
+            (None, BatchingConfig::Off | BatchingConfig::PerVersion) => Ok(None),
+        }
+    }
+}
+
+fn plain(settings: &BatchingSettings) -> BatchParameters {
+    BatchParameters {
+        max_batch_size: settings.max_batch_size,
+        batch_timeout_micros: settings.batch_timeout_micros,
+        max_enqueued_batches: settings.max_enqueued_batches,
+        allowed_batch_sizes: settings.allowed_batch_sizes.clone(),
+        pad_variable_length_inputs: settings.pad_variable_length_inputs,
+        enable_large_batch_splitting: settings.enable_large_batch_splitting,
+        max_execution_batch_size: settings.max_execution_batch_size,
     }
 }
 

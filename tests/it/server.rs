@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use longshore::config::{Models, ServerConfig};
+use longshore::config::{BatchingConfig, Models, ServerConfig};
 use longshore::proto::tensorflow::serving as pb;
 use longshore::proto::tensorflow::{TensorProto, TensorShapeProto, tensor_shape_proto::Dim};
 use longshore::repository::Poll;
@@ -100,6 +100,8 @@ pub fn config(root: PathBuf) -> ServerConfig {
         load_threads: 2,
         io_threads: 2,
         compute_threads: 2,
+        compute_thread_name: None,
+        batching: BatchingConfig::Off,
         inline_below: Duration::from_micros(100),
         drain_grace: Duration::from_millis(50),
         drain_timeout: Duration::from_secs(10),
