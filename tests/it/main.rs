@@ -1,6 +1,7 @@
 //! Tests of the whole, in one binary: real files, and real sockets on loopback.
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no public face")]
 
+mod batching;
 mod drain;
 mod fuzz_corpus;
 mod pickle_goldens;
