@@ -65,6 +65,12 @@ pub const PICKLE_ITEM_BYTES_MAX: usize = 1 << 20;
 /// Fields of one structured dtype. Trees have 8 and 14.
 pub const PICKLE_DTYPE_FIELDS_MAX: usize = 256;
 
+// --- tf.Example ----------------------------------------------------------------
+
+/// One serialized `tf.Example`, in bytes: a row of four million floats. Read, it
+/// may take sixteen times as much, in many short texts; one is read at a time.
+pub const EXAMPLE_BYTES_MAX: usize = 16 << 20;
+
 // --- estimators ----------------------------------------------------------------
 /// Estimators within each other: a pipeline in a pipeline is two. Building them
 /// recurses, so this bounds the stack, and stops one that contains itself.

@@ -6,11 +6,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use longshore::engines;
+use longshore::formats::example::{self, Values};
 use longshore::formats::pickle::{Array, Document, Ref, View, load};
 use longshore::servable::Call;
 use longshore::storage::{MemoryStorage, ModelDir};
-use longshore::tensor::{Elements, Tensor};
+use longshore::tensor::{DType, Elements, Tensor};
 
 /// Reads `data` as a pickle, and looks at everything in it from every side.
 pub(crate) fn pickle(data: &[u8]) {
@@ -38,12 +40,38 @@ pub(crate) fn joblib_container(data: &[u8]) {
     }
 }
 
+/// Reads `data` as a `tf.Example`, alone and after itself.
+pub(crate) fn example(data: &[u8]) {
+    let read = |bytes: Vec<u8>| example::read(bytes.into());
+    let Ok(once) = read(data.to_vec()) else { return };
+    let numbers = |name| match once.get(name) {
+        Some(Values::Floats(values)) => values.len(),
+        Some(Values::Ints(values)) => values.len(),
+        Some(Values::Bytes(values)) => values.len(),
+        None => panic!("a named feature is there"),
+    };
+    assert!(once.names().map(numbers).sum::<usize>() <= data.len());
+    assert_eq!(once.names().count(), once.len());
+    // A context before an example is both merged; with itself it stays what it is.
+    if let Ok(twice) = read([data, data].concat()) {
+        assert_eq!(twice.names().collect::<HashSet<_>>(), once.names().collect::<HashSet<_>>());
+    }
+}
+
 /// Opens `data` as a scikit-learn model, and asks it for everything it can answer.
 pub fn sklearn(data: &[u8]) {
     let storage = MemoryStorage::new();
     storage.write("1/model.pkl", data);
     let Ok(model) = engines::open(&ModelDir::new(Arc::new(storage), "1")) else { return };
     for (position, signature) in model.signatures().iter().enumerate() {
+        let examples = || {
+            let list = |tag: u8, value: &[u8]| [&[tag, value.len() as u8], value].concat();
+            // One float under the name `inputs`: what models of one feature take.
+            let feature = list(0x12, &list(0x0a, &1.5f32.to_le_bytes()));
+            let entry = [list(0x0a, b"inputs"), list(0x12, &feature)].concat();
+            let one = Bytes::from(list(0x0a, &list(0x0a, &entry)));
+            Tensor::vector(Elements::from(vec![one.clone(), one]))
+        };
         let column = || Tensor::vector(Elements::from(vec![0.5f64, -3.0]));
         let inputs = match signature.inputs[0].dims.as_deref() {
             // A scaler that changes nothing is as wide as the file says: no input is made for a hoax.
@@ -51,6 +79,7 @@ pub fn sklearn(data: &[u8]) {
                 let values: Vec<f64> = (0..2 * width).map(|i| i as f64).collect();
                 vec![Tensor::new([2, width], values.into()).unwrap()]
             }
+            Some(&[None]) if signature.inputs[0].dtype == DType::String => vec![examples()],
             Some(&[None]) => signature.inputs.iter().map(|_| column()).collect(),
             _ => continue,
         };

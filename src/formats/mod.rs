@@ -1,3 +1,4 @@
 //! File formats: bytes in, plain structs out. Every byte is taken for hostile.
 
+pub mod example;
 pub mod pickle;

@@ -47,6 +47,13 @@ impl TensorSpec {
         self
     }
 
+    /// The tensor's name as a graph would have it, `<node>:<output>`, for clients
+    /// that split it. The node is the alias.
+    #[must_use]
+    pub fn tensor_name(&self) -> String {
+        format!("{}:0", self.name)
+    }
+
     /// Whether a tensor of this dtype may be given for it.
     #[must_use]
     pub fn takes(&self, dtype: DType) -> bool {
@@ -73,6 +80,16 @@ impl Method {
             Self::Predict => "tensorflow/serving/predict",
             Self::Classify => "tensorflow/serving/classify",
             Self::Regress => "tensorflow/serving/regress",
+        }
+    }
+
+    /// The name that the engines here give to a model's signature for it.
+    #[must_use]
+    pub fn signature_name(self) -> &'static str {
+        match self {
+            Self::Predict => DEFAULT_SIGNATURE,
+            Self::Classify => "classify",
+            Self::Regress => "regress",
         }
     }
 }
@@ -113,6 +130,19 @@ impl Signatures {
     pub fn find(&self, name: &str) -> Option<(usize, &Signature)> {
         let name = if name.is_empty() { DEFAULT_SIGNATURE } else { name };
         self.0.iter().enumerate().find(|(_, signature)| &*signature.name == name)
+    }
+
+    /// Position and signature for a caller who wants `method` and may have given no
+    /// name: then it is [`DEFAULT_SIGNATURE`] if that is for the method, else the one
+    /// named after the method, if there is one, else [`DEFAULT_SIGNATURE`] after all.
+    #[must_use]
+    pub fn find_for(&self, method: Method, name: &str) -> Option<(usize, &Signature)> {
+        let own = |found: &(usize, &Signature)| found.1.method == method;
+        let by_name = self.find(name);
+        if !name.is_empty() || by_name.as_ref().is_some_and(own) {
+            return by_name;
+        }
+        self.find(method.signature_name()).filter(own).or(by_name)
     }
 
     /// All of them.

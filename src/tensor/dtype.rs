@@ -131,6 +131,14 @@ impl DType {
     }
 }
 
+impl DType {
+    /// The name in TensorFlow's protocol: `DT_FLOAT`, `DT_INT64`, …
+    #[must_use]
+    pub fn wire_name(self) -> String {
+        format!("DT_{}", self.name().to_ascii_uppercase())
+    }
+}
+
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

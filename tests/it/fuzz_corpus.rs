@@ -34,6 +34,11 @@ fn the_corpus_of_sklearn() {
 }
 
 #[test]
+fn the_corpus_of_example() {
+    replay("example", drive::example);
+}
+
+#[test]
 fn the_corpus_of_tensor_proto() {
     replay("tensor_proto", |bytes| {
         longshore::frontends::tfs::tensor_proto::check_any_bytes(bytes.to_vec().into())

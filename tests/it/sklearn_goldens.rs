@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use longshore::engines;
+use longshore::proto::tensorflow::feature::Kind;
+use longshore::proto::tensorflow::{self as tf, Feature};
 use longshore::servable::{Call, RunError, Servable, TensorSpec};
 use longshore::storage::{MemoryStorage, ModelDir};
 use longshore::tensor::{DType, Elements, Tensor};
 use proptest::prelude::*;
+use prost::Message as _;
 use serde_json::Value;
 
 /// Opens a folder with one file.
@@ -187,6 +191,22 @@ fn default_methods(case: &Case) -> Vec<(&'static str, &'static str)> {
     vec![("transformed", "transform")]
 }
 
+/// The signature for `tf.Example`s. Of the regressors, those that predict one number
+/// have one.
+fn for_examples(case: &Case) -> Option<&'static str> {
+    let predict = case.methods.get("predict")?;
+    let class = case.class.as_str();
+    let is = |kinds: &[&str]| kinds.iter().any(|kind| class.contains(kind));
+    // Pipelines end in whatever; these goldens' classify when their labels are words.
+    let classifies = is(&["Classifier", "LogisticRegression", "Perceptron", "LinearSVC"])
+        || case.methods.contains_key("predict_proba");
+    match predict.shape[..] {
+        [_] if classifies => Some("classify"),
+        [_] | [_, 1] if predict.dtype.starts_with("float") => Some("regress"),
+        _ => None,
+    }
+}
+
 /// Whether a stated output is what the golden one is.
 fn assert_states(spec: &TensorSpec, golden: &Golden, tensor: &Tensor, place: &str) {
     let dims = spec.dims.as_deref().unwrap();
@@ -209,6 +229,7 @@ fn every_method_of_every_golden_answers_as_scikit_learn_did() {
         if case.feature_names.is_some() {
             wanted.insert("columns");
         }
+        wanted.extend(for_examples(case));
         let signatures: BTreeSet<&str> =
             model.signatures().iter().map(|signature| &*signature.name).collect();
         assert_eq!(signatures, wanted, "{}: signatures", case.place);
@@ -258,6 +279,89 @@ fn every_method_of_every_golden_answers_as_scikit_learn_did() {
         }
     }
     assert!(replayed > 1800, "{replayed} methods replayed");
+}
+
+/// One example for each row, with a feature per column if there are names.
+fn examples_of(rows: &[f32], width: usize, names: Option<&[String]>) -> Tensor {
+    let floats = |value: &[f32]| Some(Kind::FloatList(tf::FloatList { value: value.to_vec() }));
+    let example = |row: &[f32]| {
+        let feature = match names {
+            None => [("inputs".to_owned(), Feature { kind: floats(row) })].into_iter().collect(),
+            Some(names) => {
+                let values = row.chunks(1).map(|value| Feature { kind: floats(value) });
+                names.iter().cloned().zip(values).collect()
+            }
+        };
+        Bytes::from(tf::Example { features: Some(tf::Features { feature }) }.encode_to_vec())
+    };
+    Tensor::vector(rows.chunks(width).map(example).collect::<Vec<_>>().into())
+}
+
+#[test]
+#[allow(clippy::cast_possible_truncation, reason = "examples carry single precision")]
+fn examples_are_answered_as_the_same_numbers_are() {
+    let (mut classified, mut regressed) = (0, 0);
+    for case in &*CASES {
+        let Some(signature) = for_examples(case) else { continue };
+        let place = format!("{}: {signature}", case.place);
+        let model = case.open();
+        let single: Vec<f32> = case.input.doubles().iter().map(|&value| value as f32).collect();
+        let input = examples_of(&single, case.n_features, case.feature_names.as_deref());
+        let exact: Vec<f64> = single.iter().map(|&value| f64::from(value)).collect();
+        let rows = case.input.shape[0];
+        let matrix = Tensor::new([rows, case.n_features], exact.into()).unwrap();
+        let method = |name| ask(&*model, name, vec![matrix.clone()], &[0]).unwrap().remove(0);
+        let singles = |tensor: Tensor| match tensor.elements() {
+            Elements::F64(values) => values.iter().map(|&value| value as f32).collect::<Vec<f32>>(),
+            other => panic!("{place}: {other:?}"),
+        };
+        let spec = &model.signatures().find(signature).unwrap().1;
+        let all: Vec<usize> = (0..spec.outputs.len()).collect();
+        let answers = ask(&*model, signature, vec![input], &all).unwrap();
+        if signature == "regress" {
+            let want = Tensor::vector(singles(method("predict")).into());
+            assert!(answers[0] == want, "{place}: {:?} is not {want:?}", answers[0]);
+            regressed += 1;
+            continue;
+        }
+        let Elements::Strings(labels) = answers[0].elements() else { panic!("{place}: labels are text") };
+        let predicted = match method("predict").elements() {
+            Elements::I64(values) => values.iter().map(|value| value.to_string().into()).collect(),
+            Elements::Strings(values) => values.clone(),
+            Elements::Bool(values) => {
+                values.iter().map(|&value| Bytes::from(if value == 0 { "False" } else { "True" })).collect()
+            }
+            Elements::F64(values) => values.iter().map(|value| format!("{value:?}").into()).collect(),
+            other => panic!("{place}: {other:?}"),
+        };
+        let chosen: Vec<Bytes> = match answers.get(1) {
+            None => labels.clone(),
+            Some(scores) => {
+                let want = method("predict_proba");
+                let k = want.shape()[1];
+                assert_eq!((answers[0].shape(), scores.shape()), (want.shape(), want.shape()), "{place}");
+                let want = singles(want);
+                let Elements::F32(got) = scores.elements() else { panic!("{place}: {scores:?}") };
+                // As bits: NaN is itself.
+                assert!(
+                    got.iter().map(|v| v.to_bits()).eq(want.iter().map(|v| v.to_bits())),
+                    "{place}: {got:?}"
+                );
+                let best = |row: &[f32]| (0..k).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+                let ties = want
+                    .chunks(k)
+                    .any(|row| row.iter().filter(|p| p.is_nan() || **p >= row[best(row)]).count() > 1);
+                if ties || case.class == "SGDClassifier" {
+                    // Its scores decide, and may lie where its probabilities are clipped.
+                    continue;
+                }
+                want.chunks(k).zip(labels.chunks(k)).map(|(row, labels)| labels[best(row)].clone()).collect()
+            }
+        };
+        assert_eq!(chosen, predicted, "{place}");
+        classified += 1;
+    }
+    assert!(classified > 100 && regressed > 300, "{classified} classified, {regressed} regressed");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The labels that classifiers answer with.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 
@@ -49,5 +50,61 @@ impl Labels {
             Self::Bools(labels) => places.map(|i| labels[i]).collect::<Vec<_>>().into(),
             Self::Texts(labels) => places.map(|i| labels[i].clone()).collect::<Vec<_>>().into(),
         }
+    }
+}
+
+/// Labels as text, as Python's `str` prints them; `None` for what no label is made of.
+pub(super) fn as_texts(labels: &Elements) -> Option<Vec<Bytes>> {
+    Some(match labels {
+        Elements::I64(labels) => labels.iter().map(|label| label.to_string().into()).collect(),
+        Elements::F64(labels) => labels.iter().map(|&label| python_float(label).into()).collect(),
+        Elements::Bool(labels) => {
+            let text = |&label: &u8| Bytes::from_static(if label == 0 { b"False" } else { b"True" });
+            labels.iter().map(text).collect()
+        }
+        Elements::Strings(labels) => labels.clone(),
+        _ => return None,
+    })
+}
+
+/// Both languages print the shortest digits that read back the same, and turn to
+/// exponents at the same sizes, but Python writes those with sign and two digits.
+fn python_float(value: f64) -> String {
+    let text = if value.is_nan() { "nan".to_owned() } else { format!("{value:?}") };
+    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |below| ('-', below));
+    let mut python = format!("{digits}e{sign}");
+    let _ = write!(python, "{exponent:0>2}");
+    python
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_read_as_python_prints_them() {
+        let read = |labels: Labels| as_texts(&labels.take(0..labels.len())).unwrap();
+        assert_eq!(read(Labels::Ints(vec![-3, 0, i64::MAX])), ["-3", "0", "9223372036854775807"]);
+        assert_eq!(read(Labels::Bools(vec![false, true])), ["False", "True"]);
+        assert_eq!(read(Labels::texts(["é", ""].into_iter().map(Cow::from))), ["é", ""]);
+        let floats = [
+            (1.0, "1.0"),
+            (-0.5, "-0.5"),
+            (-0.0, "-0.0"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.25e-10, "1.25e-10"),
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (value, text) in floats {
+            assert_eq!(read(Labels::Floats(vec![value])), [text]);
+        }
+        assert_eq!(as_texts(&vec![1f32].into()), None);
     }
 }

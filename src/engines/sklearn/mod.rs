@@ -14,6 +14,7 @@
 //! answered never depends on the other rows of its batch.
 
 mod error;
+mod examples;
 mod labels;
 mod linear;
 mod math;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ndarray::ArrayView2;
 
+use self::labels::Labels;
 use crate::formats::pickle;
 use crate::limits;
 use crate::servable::RunError;
@@ -116,6 +118,8 @@ struct Facts {
     n_features: usize,
     /// Their names, when it was fitted on a data frame.
     feature_names: Option<Vec<Arc<str>>>,
+    /// What it classifies into, when `predict` gives each row one of these.
+    labels: Option<Arc<Labels>>,
     check: Check,
     /// The methods that it has.
     methods: Vec<Spec>,

@@ -52,7 +52,8 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     }
     let transforms: Vec<_> = built.into_iter().flatten().collect();
     let methods = methods(&transforms, last.as_deref(), n_features, width);
-    let facts = Facts { class: part.class, n_features, feature_names, check: Check::Within, methods };
+    let labels = last.as_deref().and_then(|last| last.facts().labels.clone());
+    let facts = Facts { class: part.class, n_features, feature_names, labels, check: Check::Within, methods };
     Ok(Box::new(Pipeline { facts, transforms, last }))
 }
 

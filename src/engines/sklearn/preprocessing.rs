@@ -72,7 +72,14 @@ fn scaler(part: &Part<'_>, n_features: usize, scaling: Scaling) -> Result<Box<dy
     let spec = |method| Spec { method, takes: n_features, dtype: DType::Double, gives: Some(n_features) };
     let methods = vec![spec(Method::Transform), spec(Method::InverseTransform)];
     let feature_names = part.feature_names(n_features)?;
-    let facts = Facts { class: part.class, n_features, feature_names, check: Check::FiniteOrNan, methods };
+    let facts = Facts {
+        class: part.class,
+        n_features,
+        feature_names,
+        labels: None,
+        check: Check::FiniteOrNan,
+        methods,
+    };
     Ok(Box::new(Scaler { facts, scaling }))
 }
 

@@ -26,8 +26,6 @@ pub fn signature_def(signature: &Signature) -> SignatureDef {
     }
 }
 
-/// The tensor's name has the form of a graph's, `<node>:<output>`, for clients
-/// that split it; the node is the alias, as there is no graph.
 fn tensor_info(spec: &TensorSpec) -> TensorInfo {
     let any = |dim: Option<usize>| dim.and_then(|dim| i64::try_from(dim).ok()).unwrap_or(-1);
     let tensor_shape = match &spec.dims {
@@ -37,7 +35,7 @@ fn tensor_info(spec: &TensorSpec) -> TensorInfo {
     TensorInfo {
         dtype: spec.dtype.number(),
         tensor_shape: Some(tensor_shape),
-        encoding: Some(Encoding::Name(format!("{}:0", spec.name))),
+        encoding: Some(Encoding::Name(spec.tensor_name())),
     }
 }
 

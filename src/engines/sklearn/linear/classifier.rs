@@ -1,6 +1,8 @@
 //! Linear classifiers: the largest weighted sum, or the sign of the only one,
 //! chooses the label.
 
+use std::sync::Arc;
+
 use ndarray::ArrayView2;
 
 use super::{Fitted, read};
@@ -15,7 +17,7 @@ use crate::tensor::{DType, Elements, Tensor};
 #[derive(Debug)]
 enum Choice {
     /// One label for each row.
-    Label(Labels),
+    Label(Arc<Labels>),
     /// Yes or no for each score.
     Indicator,
 }
@@ -101,9 +103,11 @@ pub(in crate::engines::sklearn) fn build_ridge(part: &Part<'_>) -> Result<Box<dy
     let binarizer = part.within("_label_binarizer", &BINARIZERS, "LabelBinarizer")?;
     let target = binarizer.text("y_type_")?.unwrap_or_default();
     let choice = match &*target {
-        "binary" | "multiclass" => Choice::Label(binarizer.labels("classes_")?),
+        "binary" | "multiclass" => Choice::Label(binarizer.labels("classes_")?.into()),
         // Before 1.0 it took several labels but predicted one, and so would its users expect.
-        "multilabel-indicator" if part.version() < (1, 0) => Choice::Label(binarizer.labels("classes_")?),
+        "multilabel-indicator" if part.version() < (1, 0) => {
+            Choice::Label(binarizer.labels("classes_")?.into())
+        }
         "multilabel-indicator" => Choice::Indicator,
         other => {
             return Err(
@@ -120,7 +124,7 @@ fn logistic(part: &Part<'_>) -> Probability {
 
 fn labelled(part: &Part<'_>, probability: Option<Probability>) -> Result<Box<dyn Estimator>, ModelError> {
     let fitted = read(part)?;
-    classifier(part, fitted, Choice::Label(part.labels("classes_")?), probability)
+    classifier(part, fitted, Choice::Label(part.labels("classes_")?.into()), probability)
 }
 
 fn classifier(
@@ -151,7 +155,11 @@ fn classifier(
         methods.push(spec(Method::PredictLogProba, DType::Double, Some(classes)));
     }
     let feature_names = part.feature_names(n_features)?;
-    let facts = Facts { class: part.class, n_features, feature_names, check: Check::Finite, methods };
+    let labels = match &choice {
+        Choice::Label(labels) => Some(Arc::clone(labels)),
+        Choice::Indicator => None,
+    };
+    let facts = Facts { class: part.class, n_features, feature_names, labels, check: Check::Finite, methods };
     Ok(Box::new(Classifier { facts, affine, choice, probability }))
 }
 

@@ -32,7 +32,8 @@ pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Esti
         spec(Method::ScoreSamples, DType::Double),
     ];
     let feature_names = part.feature_names(n_features)?;
-    let facts = Facts { class: part.class, n_features, feature_names, check: Check::Finite, methods };
+    let facts =
+        Facts { class: part.class, n_features, feature_names, labels: None, check: Check::Finite, methods };
     Ok(Box::new(OneClass { facts, affine: Affine::new(coef.values, vec![-offset], n_features), offset }))
 }
 

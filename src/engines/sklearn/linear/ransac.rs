@@ -23,8 +23,14 @@ pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Esti
     let n_features = part.n_features(inner.n_features, "estimator_")?;
     let feature_names = part.feature_names(n_features)?;
     // It looks at the width only, and leaves the values to the estimator within.
-    let facts =
-        Facts { class: part.class, n_features, feature_names, check: Check::Width, methods: vec![predict] };
+    let facts = Facts {
+        class: part.class,
+        n_features,
+        feature_names,
+        labels: inner.labels.clone(),
+        check: Check::Width,
+        methods: vec![predict],
+    };
     Ok(Box::new(Ransac { facts, estimator }))
 }
 

@@ -38,8 +38,14 @@ pub(super) fn with_link(part: &Part<'_>, link: Link) -> Result<Box<dyn Estimator
     let gives = has_rows.then(|| affine.outputs());
     let predict = Spec { method: Method::Predict, takes: n_features, dtype: DType::Double, gives };
     let feature_names = part.feature_names(n_features)?;
-    let facts =
-        Facts { class: part.class, n_features, feature_names, check: Check::Finite, methods: vec![predict] };
+    let facts = Facts {
+        class: part.class,
+        n_features,
+        feature_names,
+        labels: None,
+        check: Check::Finite,
+        methods: vec![predict],
+    };
     Ok(Box::new(Regressor { facts, affine, link }))
 }
 
