@@ -26,10 +26,15 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     files.sort();
     let mut descriptors = protox::compile(&files, ["proto"])?;
 
+    // Requests hold their examples as the bytes they came in: whoever answers reads them.
+    let config = tonic_prost_build::configure().extern_path(
+        ".tensorflow.serving.Input",
+        "crate::proto::tensorflow::serving::internal::SerializedInput",
+    );
     // Comments become rustdoc, so the code is generated while they are there.
     SORTED_MAPS
         .iter()
-        .fold(tonic_prost_build::configure(), |config, path| config.btree_map(path))
+        .fold(config, |config, path| config.btree_map(path))
         .bytes(".")
         .include_file("wire.rs")
         .emit_rerun_if_changed(false)

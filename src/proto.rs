@@ -2,7 +2,9 @@
 //!
 //! Packages are modules: `tensorflow.serving.PredictRequest` is
 //! [`tensorflow::serving::PredictRequest`]. Every proto `bytes` is a
-//! [`bytes::Bytes`] that shares the received message. These types stop in
+//! [`bytes::Bytes`] that shares the received message. Where a message holds an
+//! `Input`, its twin on the same bytes stands, `internal.SerializedInput`, which
+//! leaves the examples in it undecoded. These types stop in
 //! `frontends` (wire) and `formats` (files); no other room sees them.
 
 #[allow(

@@ -4,9 +4,17 @@
 //! checked against its signature, and the answer made. Error texts are those of
 //! TensorFlow Serving, since its clients read them.
 
+mod classify;
+mod examples;
 mod find;
+mod inference;
 mod predict;
+mod regress;
+mod signature_text;
 
+pub use classify::Classes;
+pub use examples::Examples;
+pub use inference::{Inference, Inferred, MultiInference, Task, TaskResult};
 pub use predict::{Predict, Predicted};
 
 use std::sync::Arc;
@@ -22,13 +30,30 @@ use crate::lifecycle::{Handle, Reader, StateMonitor, VersionStatus};
 pub struct DataPlane {
     models: Reader<Lane>,
     states: Arc<StateMonitor>,
+    options: Options,
+}
+
+/// How strict the data plane is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether Classify and Regress want a signature of their own method, rather
+    /// than any with the right inputs and outputs: the reference's
+    /// `--enable_signature_method_name_check`, off by default there too.
+    pub signature_method_name_check: bool,
 }
 
 impl DataPlane {
     /// A data plane over one loop's reader.
     #[must_use]
     pub fn new(models: Reader<Lane>, states: Arc<StateMonitor>) -> Self {
-        Self { models, states }
+        Self { models, states, options: Options::default() }
+    }
+
+    /// The same, as strict as this.
+    #[must_use]
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
     }
 
     /// The version of a model that a query means, held for as long as the handle

@@ -11,8 +11,8 @@ use crate::error::{Code, ServingError};
 use crate::execution::{Lane, RunFailure};
 use crate::ids::{ModelQuery, Version};
 use crate::lifecycle::Handle;
-use crate::servable::{RunError, Servable, Signature};
-use crate::tensor::{NamedTensors, Tensor};
+use crate::servable::{RunError, Servable, Signature, TensorSpec};
+use crate::tensor::{DType, NamedTensors, Tensor};
 
 /// One Predict, as a door understood it.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ fn find_signature<'a>(
     })
 }
 
-fn run_failure(failure: RunFailure) -> ServingError {
+pub(super) fn run_failure(failure: RunFailure) -> ServingError {
     let text = failure.to_string();
     match failure {
         RunFailure::Run(RunError::InvalidInput(_)) => ServingError::invalid_argument(text),
@@ -111,10 +111,7 @@ fn place_inputs(signature: &Signature, inputs: NamedTensors) -> Result<SmallVec<
         let at = if specs[i].name == *name { Some(i) } else { specs.iter().position(|s| s.name == *name) };
         match at {
             Some(at) if !specs[at].takes(tensor.dtype()) => {
-                let (want, got) = (specs[at].dtype, tensor.dtype());
-                return Err(ServingError::invalid_argument(format!(
-                    "Expects arg[{at}] to be {want} but {got} is provided (input {name:?})"
-                )));
+                return Err(wrong_dtype(at, &specs[at], tensor.dtype()));
             }
             Some(_) => {}
             None => unknown = true,
@@ -131,6 +128,14 @@ fn place_inputs(signature: &Signature, inputs: NamedTensors) -> Result<SmallVec<
     }
     // As many distinct known names as there are specs: every place is filled.
     Ok(placed.into_iter().flatten().collect())
+}
+
+#[cold]
+pub(super) fn wrong_dtype(at: usize, spec: &TensorSpec, got: DType) -> ServingError {
+    let TensorSpec { name, dtype: want, .. } = spec;
+    ServingError::invalid_argument(format!(
+        "Expects arg[{at}] to be {want} but {got} is provided (input {name:?})"
+    ))
 }
 
 fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -198,8 +203,7 @@ fn choose_outputs(signature: &Signature, wanted: &[String]) -> Result<SmallVec<[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servable::{Method, TensorSpec};
-    use crate::tensor::DType;
+    use crate::servable::Method;
 
     fn signature() -> Signature {
         Signature {

@@ -7,13 +7,10 @@ import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     model_management_pb2,
     predict_pb2,
-    regression_pb2,
 )
 
 from serving import AVAILABLE, CALL_SECONDS
@@ -42,7 +39,7 @@ def test_metadata_unpacks_to_the_signatures_of_the_model(sample):
     assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 
     signatures = sample.client.signatures(NAME)
-    assert set(signatures) == {"serving_default", "predict"}
+    assert set(signatures) == {"serving_default", "predict", "regress"}
     for name, output in [("serving_default", "predictions"), ("predict", "outputs")]:
         signature = signatures[name]
         assert signature.method_name == "tensorflow/serving/predict"
@@ -167,16 +164,8 @@ def test_a_message_that_is_no_protobuf_is_an_error_of_that_call_alone(sample):
 
 
 def test_what_is_not_served_yet_says_unimplemented(sample):
-    client = sample.client
-    spec = {"model_spec": {"name": NAME}}
-    calls = [
-        (client.prediction.Classify, classification_pb2.ClassificationRequest(**spec)),
-        (client.prediction.Regress, regression_pb2.RegressionRequest(**spec)),
-        (client.prediction.MultiInference, inference_pb2.MultiInferenceRequest(tasks=[spec])),
-        (client.model.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest()),
-    ]
-    for call, request in calls:
-        assert refused(CODE.UNIMPLEMENTED, call, request, timeout=CALL_SECONDS)
+    call, request = sample.client.model.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest()
+    assert refused(CODE.UNIMPLEMENTED, call, request, timeout=CALL_SECONDS)
 
 
 def test_compressed_messages_are_understood(sample):

@@ -4,6 +4,7 @@
 mod batching;
 mod drain;
 mod fuzz_corpus;
+mod inference;
 mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;

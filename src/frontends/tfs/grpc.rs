@@ -8,8 +8,8 @@ use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::{signature_def, tensor_proto};
-use crate::dataplane::{DataPlane, Predict, Predicted};
+use super::{inference, signature_def, tensor_proto};
+use crate::dataplane::{DataPlane, Inference, Inferred, MultiInference, Predict, Predicted, TaskResult};
 use crate::error::{Code, ServingError};
 use crate::frontends::status::grpc_status;
 use crate::ids::{ModelQuery, VersionChoice};
@@ -18,6 +18,7 @@ use crate::limits;
 use crate::proto::tensorflow::TensorProto;
 use crate::proto::tensorflow::serving as pb;
 use crate::tensor::NamedTensors;
+use pb::internal::SerializedInput;
 use pb::model_service_server::{ModelService, ModelServiceServer};
 use pb::model_spec::VersionChoice as WireChoice;
 use pb::prediction_service_server::{PredictionService, PredictionServiceServer};
@@ -74,6 +75,61 @@ impl Door {
         Ok(predict_response(name, answer))
     }
 
+    async fn classify(
+        &self,
+        metadata: &MetadataMap,
+        request: pb::ClassificationRequest,
+    ) -> Result<pb::ClassificationResponse, ServingError> {
+        let asked = asked(metadata, request.model_spec, request.input)?;
+        let name = asked.query.name.clone();
+        let answer = self.plane.classify(asked).await?;
+        Ok(pb::ClassificationResponse {
+            result: Some(inference::classification_result(answer.result)),
+            model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
+        })
+    }
+
+    async fn regress(
+        &self,
+        metadata: &MetadataMap,
+        request: pb::RegressionRequest,
+    ) -> Result<pb::RegressionResponse, ServingError> {
+        let asked = asked(metadata, request.model_spec, request.input)?;
+        let name = asked.query.name.clone();
+        let answer = self.plane.regress(asked).await?;
+        Ok(pb::RegressionResponse {
+            result: Some(inference::regression_result(&answer.result)),
+            model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
+        })
+    }
+
+    async fn multi_inference(
+        &self,
+        metadata: &MetadataMap,
+        request: pb::MultiInferenceRequest,
+    ) -> Result<pb::MultiInferenceResponse, ServingError> {
+        // Without tasks, or without a spec in the first, it is an empty spec that is asked for.
+        let first = request.tasks.first().and_then(|task| task.model_spec.clone());
+        let (query, _) = query(first.unwrap_or_default());
+        let name = query.name.clone();
+        let asked = MultiInference {
+            query,
+            tasks: request.tasks.into_iter().map(inference::task).collect(),
+            examples: inference::examples(request.input),
+            deadline: deadline(metadata),
+        };
+        let answers = self.plane.multi_inference(asked).await?;
+        let result = |answer: Inferred<TaskResult>| pb::InferenceResult {
+            model_spec: Some(resolved_spec(
+                name.clone(),
+                answer.version.get(),
+                answer.signature.as_ref().to_owned(),
+            )),
+            result: Some(inference::task_result(answer.result)),
+        };
+        Ok(pb::MultiInferenceResponse { results: answers.into_iter().map(result).collect() })
+    }
+
     fn metadata(
         &self,
         request: pb::GetModelMetadataRequest,
@@ -126,6 +182,17 @@ fn query(spec: pb::ModelSpec) -> (ModelQuery, String) {
         Some(WireChoice::VersionLabel(label)) => VersionChoice::Label(label),
     };
     (ModelQuery { name: spec.name, choice }, spec.signature_name)
+}
+
+/// What Classify and Regress have in common.
+fn asked(
+    metadata: &MetadataMap,
+    spec: Option<pb::ModelSpec>,
+    input: Option<SerializedInput>,
+) -> Result<Inference, ServingError> {
+    let deadline = deadline(metadata);
+    let (query, signature) = query(spec.ok_or_else(missing_model_spec)?);
+    Ok(Inference { query, signature, examples: inference::examples(input), deadline })
 }
 
 /// The version that answered, never the label that was asked for.
@@ -225,23 +292,26 @@ impl PredictionService for Door {
 
     async fn classify(
         &self,
-        _: Request<pb::ClassificationRequest>,
+        request: Request<pb::ClassificationRequest>,
     ) -> Result<Response<pb::ClassificationResponse>, Status> {
-        not_served_yet("Classify")
+        let (metadata, _, request) = request.into_parts();
+        Door::classify(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
     }
 
     async fn regress(
         &self,
-        _: Request<pb::RegressionRequest>,
+        request: Request<pb::RegressionRequest>,
     ) -> Result<Response<pb::RegressionResponse>, Status> {
-        not_served_yet("Regress")
+        let (metadata, _, request) = request.into_parts();
+        Door::regress(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
     }
 
     async fn multi_inference(
         &self,
-        _: Request<pb::MultiInferenceRequest>,
+        request: Request<pb::MultiInferenceRequest>,
     ) -> Result<Response<pb::MultiInferenceResponse>, Status> {
-        not_served_yet("MultiInference")
+        let (metadata, _, request) = request.into_parts();
+        Door::multi_inference(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
     }
 }
 

@@ -2,6 +2,7 @@
 //! `tensorflow.serving.ModelService`.
 
 pub mod grpc;
+pub mod inference;
 pub mod rest;
 pub mod signature_def;
 pub mod tensor_proto;
