@@ -51,6 +51,29 @@ impl Labels {
             Self::Texts(labels) => places.map(|i| labels[i].clone()).collect::<Vec<_>>().into(),
         }
     }
+
+    /// The labels of several outputs side by side: `places` holds one place per
+    /// output for each row. The outputs' labels are of one kind.
+    pub(super) fn take_each(outputs: &[Self], places: &[usize]) -> Elements {
+        let each = || outputs.iter().cycle().zip(places);
+        macro_rules! of {
+            ($kind:ident) => {
+                each()
+                    .filter_map(|(labels, &i)| match labels {
+                        Self::$kind(labels) => labels.get(i).cloned(),
+                        _ => None,
+                    })
+                    .collect::<Vec<_>>()
+                    .into()
+            };
+        }
+        match outputs.first() {
+            None | Some(Self::Ints(_)) => of!(Ints),
+            Some(Self::Floats(_)) => of!(Floats),
+            Some(Self::Bools(_)) => of!(Bools),
+            Some(Self::Texts(_)) => of!(Texts),
+        }
+    }
 }
 
 /// Labels as text, as Python's `str` prints them; `None` for what no label is made of.

@@ -6,7 +6,7 @@
 //! [`Estimator`]. A class that is not in the table is refused, as is an attribute
 //! that would change the answer and is not understood: nothing is guessed.
 //!
-//! The families: [`linear`], [`preprocessing`], [`pipeline`]. [`model`] makes a
+//! The families: [`linear`], [`tree`], [`forest`], [`preprocessing`], [`pipeline`]. [`model`] makes a
 //! servable of the outermost estimator.
 //!
 //! Numbers are `f64` throughout, so an answer to `float32` input is more exact
@@ -15,6 +15,7 @@
 
 mod error;
 mod examples;
+mod forest;
 mod labels;
 mod linear;
 mod math;
@@ -23,6 +24,7 @@ mod pipeline;
 mod preprocessing;
 mod registry;
 mod state;
+mod tree;
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,17 +57,19 @@ enum Method {
     PredictLogProba,
     DecisionFunction,
     ScoreSamples,
+    Apply,
     Transform,
     InverseTransform,
 }
 
 impl Method {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Predict,
         Self::PredictProba,
         Self::PredictLogProba,
         Self::DecisionFunction,
         Self::ScoreSamples,
+        Self::Apply,
         Self::Transform,
         Self::InverseTransform,
     ];
@@ -78,6 +82,7 @@ impl Method {
             Self::PredictLogProba => "predict_log_proba",
             Self::DecisionFunction => "decision_function",
             Self::ScoreSamples => "score_samples",
+            Self::Apply => "apply",
             Self::Transform => "transform",
             Self::InverseTransform => "inverse_transform",
         }
@@ -103,6 +108,11 @@ enum Check {
     Finite,
     /// Width, and no infinity; NaN is let through.
     FiniteOrNan,
+    /// Width, and nothing that single precision does not hold: trees.
+    Single {
+        /// Whether NaN is let through.
+        nan: bool,
+    },
     /// Only the width: the estimator within looks at the values.
     Width,
     /// Nothing: the first estimator within looks at everything, and speaks for itself.
@@ -157,14 +167,16 @@ fn ask(
     answers: &mut Vec<Tensor>,
 ) -> Result<(), RunError> {
     let facts = estimator.facts();
-    let nan_allowed = match facts.check {
+    match facts.check {
         Check::Within => return estimator.compute(x, wanted, answers),
-        Check::Width => None,
-        Check::Finite => Some(false),
-        Check::FiniteOrNan => Some(true),
-    };
-    if let Some(nan_allowed) = nan_allowed {
-        check_values(facts.class, flat(&x), nan_allowed)?;
+        Check::Width => {}
+        Check::Finite => check_values(facts.class, flat(&x), false, "float64", f64::is_finite)?,
+        Check::FiniteOrNan => check_values(facts.class, flat(&x), true, "float64", f64::is_finite)?,
+        Check::Single { nan } => {
+            #[allow(clippy::cast_possible_truncation, reason = "as numpy's astype does")]
+            let finite = |value: f64| (value as f32).is_finite();
+            check_values(facts.class, flat(&x), nan, "float32", finite)?;
+        }
     }
     let takes =
         wanted.first().and_then(|&method| facts.spec(method)).map_or(facts.n_features, |spec| spec.takes);
@@ -191,9 +203,15 @@ fn ask(
 }
 
 /// Source: `sklearn.utils.validation.check_array`, its words of 1.1 and later.
-fn check_values(class: &str, values: &[f64], nan_allowed: bool) -> Result<(), RunError> {
+fn check_values(
+    class: &str,
+    values: &[f64],
+    nan_allowed: bool,
+    dtype: &str,
+    finite: impl Fn(f64) -> bool,
+) -> Result<(), RunError> {
     // Both are rare, so one pass that the compiler can vectorise comes first.
-    if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
+    if values.iter().fold(true, |all, &value| all & finite(value)) {
         return Ok(());
     }
     if !nan_allowed && values.iter().any(|value| value.is_nan()) {
@@ -207,10 +225,10 @@ fn check_values(class: &str, values: &[f64], nan_allowed: bool) -> Result<(), Ru
              https://scikit-learn.org/stable/modules/impute.html#estimators-that-handle-nan-values"
         )));
     }
-    if values.iter().any(|value| value.is_infinite()) {
-        return Err(RunError::InvalidInput(
-            "Input X contains infinity or a value too large for dtype('float64').".to_owned(),
-        ));
+    if values.iter().any(|&value| !finite(value) && !value.is_nan()) {
+        return Err(RunError::InvalidInput(format!(
+            "Input X contains infinity or a value too large for dtype('{dtype}')."
+        )));
     }
     Ok(())
 }

@@ -98,7 +98,9 @@ fn methods(
     let mut methods = match last {
         None => vec![transform],
         Some(last) => {
-            let forward = last.facts().methods.iter().filter(|spec| spec.method != Method::InverseTransform);
+            // scikit-learn's has no `apply`.
+            let hidden = [Method::InverseTransform, Method::Apply];
+            let forward = last.facts().methods.iter().filter(|spec| !hidden.contains(&spec.method));
             forward.map(|spec| Spec { takes: n_features, ..*spec }).collect()
         }
     };

@@ -2,7 +2,7 @@
 
 use super::linear::{classifier, glm, one_class, ransac, regression};
 use super::state::Part;
-use super::{Estimator, ModelError, pipeline, preprocessing};
+use super::{Estimator, ModelError, forest, pipeline, preprocessing, tree};
 
 /// Reads one estimator's attributes; refuses what it does not understand.
 pub(super) type Builder = fn(&Part<'_>) -> Result<Box<dyn Estimator>, ModelError>;
@@ -56,6 +56,9 @@ const RIDGE: &[&str] = &["_ridge", "ridge"];
 const SGD: &[&str] = &["_stochastic_gradient", "stochastic_gradient"];
 const SVM: &[&str] = &["_classes", "classes"];
 const SCALERS: &[&str] = &["_data", "data"];
+const TREE: &[&str] = &["_classes", "tree"];
+const FOREST: &[&str] = &["_forest", "forest"];
+const ENSEMBLE: &str = "sklearn.ensemble";
 
 /// Every class that is served.
 pub(super) static TABLE: &[Row] = &[
@@ -101,6 +104,14 @@ pub(super) static TABLE: &[Row] = &[
     Row::new("sklearn.preprocessing", "MinMaxScaler", SCALERS, preprocessing::build_min_max),
     Row::new("sklearn.preprocessing", "StandardScaler", SCALERS, preprocessing::build_standard),
     Row::new("sklearn.pipeline", "Pipeline", &[], pipeline::build),
+    Row::new("sklearn.tree", "DecisionTreeClassifier", TREE, tree::build_classifier),
+    Row::new("sklearn.tree", "DecisionTreeRegressor", TREE, tree::build_regressor),
+    Row::new("sklearn.tree", "ExtraTreeClassifier", TREE, tree::build_classifier),
+    Row::new("sklearn.tree", "ExtraTreeRegressor", TREE, tree::build_regressor),
+    Row::new(ENSEMBLE, "ExtraTreesClassifier", FOREST, forest::build_classifier),
+    Row::new(ENSEMBLE, "ExtraTreesRegressor", FOREST, forest::build_regressor),
+    Row::new(ENSEMBLE, "RandomForestClassifier", FOREST, forest::build_classifier),
+    Row::new(ENSEMBLE, "RandomForestRegressor", FOREST, forest::build_regressor),
 ];
 
 /// The row of this class, if it comes from a module that scikit-learn has, or
@@ -192,7 +203,8 @@ mod tests {
     fn the_nearest_class_is_of_the_same_kind() {
         for (class, like) in [
             ("LinearRegressor", Some("LinearRegression")),
-            ("RandomForestClassifier", Some("RidgeClassifier")),
+            ("MLPClassifier", Some("SGDClassifier")),
+            ("RandomForestsClassifier", Some("RandomForestClassifier")),
             ("SVC", Some("LinearSVC")),
             ("RobustScaler", Some("MinMaxScaler")),
             ("FunctionTransformer", Some("MinMaxScaler")),

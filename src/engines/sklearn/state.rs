@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::error::{ModelError, Whom};
 use super::labels::Labels;
 use super::{Estimator, Method, registry};
-use crate::formats::pickle::{Array, DTypeKind, Document, Object, Ref, View};
+use crate::formats::pickle::{Array, DTypeKind, Document, Items, Object, Ref, View};
 use crate::limits;
 
 /// What building a file has cost so far. Values may be shared in a pickle, so a
@@ -57,6 +57,18 @@ pub(super) fn build<'a>(
     depth: usize,
     budget: &'a Budget,
 ) -> Result<Box<dyn Estimator>, ModelError> {
+    let (part, row) = enter(document, value, place, depth, budget)?;
+    (row.build)(&part)
+}
+
+/// The estimator that `value` is, about to be built, and its row of the table.
+fn enter<'a>(
+    document: &'a Document,
+    value: Ref<'a>,
+    place: String,
+    depth: usize,
+    budget: &'a Budget,
+) -> Result<(Part<'a>, &'static registry::Row), ModelError> {
     let Some(object) = value.object() else {
         return Err(ModelError::NotAnEstimator { place, found: value.describe() });
     };
@@ -79,7 +91,7 @@ pub(super) fn build<'a>(
     if let Some(method) = Method::ALL.into_iter().find(|method| part.attr(method.name()).is_some()) {
         return Err(part.refuse(method.name(), "replaces the method of its class"));
     }
-    (row.build)(&part)
+    Ok((part, row))
 }
 
 impl<'a> Part<'a> {
@@ -173,7 +185,11 @@ impl<'a> Part<'a> {
 
     /// The labels that a classifier answers with.
     pub(super) fn labels(&self, name: &'static str) -> Result<Labels, ModelError> {
-        let value = self.fitted(name)?;
+        self.labels_of(name, self.fitted(name)?)
+    }
+
+    /// The labels that one array of an attribute holds.
+    pub(super) fn labels_of(&self, name: &str, value: Ref<'a>) -> Result<Labels, ModelError> {
         let Some(array) = value.array().filter(|array| array.shape().len() == 1) else {
             return Err(self.unexpected(name, value, "an array of one label per class"));
         };
@@ -263,6 +279,24 @@ impl<'a> Part<'a> {
         build(self.document, value, self.place_of(place), self.depth + 1, self.budget)
     }
 
+    /// An estimator within this one that is not built on its own, since this one reads
+    /// its attributes: item `index` of the attribute. It must be of one of these classes.
+    pub(super) fn child_part(
+        &self,
+        value: Ref<'a>,
+        attribute: &str,
+        index: usize,
+        classes: &[&str],
+    ) -> Result<Part<'a>, ModelError> {
+        let place = self.place_of(&format!("{attribute}[{index}]"));
+        let (part, _) = enter(self.document, value, place, self.depth + 1, self.budget)?;
+        if classes.contains(&part.class) {
+            return Ok(part);
+        }
+        let why = format!("has {} at [{index}]; expected {}", part.class, classes.join(" or "));
+        Err(self.refuse(attribute, why))
+    }
+
     /// An object of this class that this one keeps for itself, to read attributes from.
     pub(super) fn within(
         &self,
@@ -278,6 +312,19 @@ impl<'a> Part<'a> {
         Ok(Part { class, object, place: self.place_of(name), depth: self.depth + 1, ..*self })
     }
 
+    /// The positional arguments that the object is made with.
+    pub(super) fn args(&self) -> Items<'a> {
+        self.object.args()
+    }
+
+    /// An array that `fit` makes, paid for.
+    pub(super) fn array(&self, name: &'static str) -> Result<&'a Array, ModelError> {
+        let value = self.fitted(name)?;
+        let array = value.array().ok_or_else(|| self.unexpected(name, value, "an array"))?;
+        self.pay(name, array)?;
+        Ok(array)
+    }
+
     /// Where something within this one stands in the file.
     pub(super) fn place_of(&self, place: &str) -> String {
         if self.place.is_empty() { place.to_owned() } else { format!("{}.{place}", self.place) }
@@ -289,7 +336,11 @@ impl<'a> Part<'a> {
     fn pay(&self, name: &str, array: &Array) -> Result<(), ModelError> {
         let first =
             array.as_bytes().is_some_and(|data| self.budget.copied.borrow_mut().insert(data.as_ptr().addr()));
-        if first { Ok(()) } else { self.pay_again(name, array.len().saturating_mul(8)) }
+        if first {
+            Ok(())
+        } else {
+            self.pay_again(name, array.len().saturating_mul(array.dtype().itemsize().max(8)))
+        }
     }
 
     fn pay_again(&self, name: &str, bytes: usize) -> Result<(), ModelError> {

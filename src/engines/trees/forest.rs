@@ -251,7 +251,7 @@ mod tests {
                 Test::AtMost(_) if value.is_nan() => missing_left,
                 Test::AtMost(threshold) => value <= threshold,
                 Test::Among { left, known } => {
-                    let category = (value >= 0.0 && value < 256.0).then_some(value as u8);
+                    let category = (0.0..256.0).contains(&value).then_some(value as u8);
                     match category {
                         Some(category) if left.contains(category) => true,
                         Some(category) if known.contains(category) => false,

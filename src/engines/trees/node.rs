@@ -50,7 +50,7 @@ impl Real for f64 {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range, and truncated")]
     fn category(self) -> Option<u8> {
-        (self >= 0.0 && self < 256.0).then_some(self as u8)
+        (0.0..256.0).contains(&self).then_some(self as u8)
     }
 }
 

@@ -1,19 +1,20 @@
 """Makes the golden files of the scikit-learn engine: fitted models and what they answer.
 
-    python make.py OUT_FOLDER [--all]
+    python make.py OUT_FOLDER [--all] [--trees]
     python make.py OUT_FOLDER --refused
     python make.py OUT_FOLDER --corpus
 
 Run once per scikit-learn version, each in an environment of its own (README.md
-lists them); writes OUT_FOLDER/sklearn-<version>.json. `--all` writes every
-case, otherwise each class once; `--refused` writes refused.json, files that must
+lists them); writes OUT_FOLDER/sklearn-<version>.json, or with `--trees` the trees and
+ensembles, OUT_FOLDER/trees-<version>.json. `--all` writes every case, otherwise each
+class once; `--refused` writes refused.json, files that must
 not load: {"cases": [{"name", "file"}]}, and shared.pkl, in which one scaler stands
 twice; `--corpus` writes seeds for the fuzz target. Data and fits are seeded, so a second run gives
 the same answers up to the last bits of the solvers.
 
 The file: {"provenance": {...}, "inputs": {name: array}, "cases": [{"name",
 "class", "container", "file": base64 of the dump, "input": name of the input,
-"n_features", "feature_names": [..] or null, "methods": {method: array}}]}.
+"refuses": name of an input that holds NaN and is refused, or null, "n_features", "feature_names": [..] or null, "methods": {method: array}}]}.
 An array is {"dtype", "shape", "values"}, values flat and row-major, floats as
 shortest round-trip decimals or "nan", "inf", "-inf".
 """
@@ -32,12 +33,14 @@ import numpy as np
 import pandas as pd
 import scipy
 import sklearn
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import *  # noqa: F403
 from sklearn.linear_model import *  # noqa: F403
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.tree import *  # noqa: F403
 
 SEED = 20261123
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
@@ -82,6 +85,10 @@ INPUTS = {
     "far": np.array([[60.0, -40.0, 9.0], [-700.0, 3.0, 0.5], [1e9, -1e9, 1e3]]),
     "missing": np.array([[1.0, np.nan, 0.25], [np.nan, np.nan, np.nan], [-2.5, 4.0, np.nan]]),
 }
+# Enough rows for trees to be walked by many at once, and a remainder.
+INPUTS["close"] = (0.1 * (1 + np.arange(12) * 1.3e-7))[:, None]
+INPUTS["many"] = np.round(rng.normal(size=(11, FEATURES)) * [1.0, 3.0, 0.5] + [0.0, 1.0, -2.0], 3)
+HOLEY = np.where(X > 1.5, np.nan, X)
 
 CASES = []
 
@@ -265,12 +272,83 @@ def pipelines():
     case("Pipeline of multilabel", lambda: make_pipeline(StandardScaler(), RidgeClassifier()), LABELS["multilabel"])
 
 
+def trees():
+    absolute = "mae" if VERSION < (1, 0) else "absolute_error"
+    for name, options in {"DecisionTree": {}, "ExtraTree": {"random_state": 0}}.items():
+        classifier, regressor = globals()[f"{name}Classifier"], globals()[f"{name}Regressor"]
+        small = {"max_depth": 3, "random_state": 0}
+        for labels in ("two", "three"):
+            case(f"{name}Classifier {labels}", lambda c=classifier, o=small: c(**o), LABELS[labels], given="many",
+                 core=labels == "three")
+        case(f"{name}Regressor", lambda c=regressor, o=small: c(**o), Y, given="many", core=True)
+        case(f"{name}Regressor of two targets", lambda c=regressor, o=small: c(**o), Y_MANY, given="many", core=True)
+        case(f"{name}Regressor of one column", lambda c=regressor, o=small: c(**o), Y[:, None], given="many")
+        case(f"{name}Classifier multilabel", lambda c=classifier, o=small: c(**o), LABELS["multilabel"], given="many",
+             core=True)
+        case(f"{name}Classifier of missing values", lambda c=classifier, o=small: c(**o), THREE, x=HOLEY,
+             given="missing", core=True)
+        case(f"{name}Regressor of missing values", lambda c=regressor, o=small: c(**o), Y, x=HOLEY,
+             given="missing", core=True)
+        case(f"{name}Regressor given missing values", lambda c=regressor, o=small: c(**o), Y, given="missing",
+             core=True)
+    small = {"max_depth": 3, "random_state": 0}
+    for labels in ("two_str", "two_bool", "three_float", "three_object", "three_apart"):
+        case(f"DecisionTreeClassifier {labels}", lambda: DecisionTreeClassifier(**small), LABELS[labels], given="many")
+    case("DecisionTreeClassifier of two columns of text", lambda: DecisionTreeClassifier(**small),
+         np.c_[LABELS["two_str"], LABELS["three_str"]], given="many", core=True)
+    case("DecisionTreeClassifier by class weights", lambda: DecisionTreeClassifier(
+        class_weight={0: 0.3, 1: 1.7, 2: 1.1}, criterion="entropy", max_depth=2), THREE, given="many", core=True)
+    case("DecisionTreeClassifier best first", lambda: DecisionTreeClassifier(max_leaf_nodes=6, random_state=1), THREE,
+         given="many", core=True)
+    case("DecisionTreeClassifier random splitter", lambda: DecisionTreeClassifier(splitter="random", **small), THREE,
+         given="many")
+    case("DecisionTreeClassifier pruned", lambda: DecisionTreeClassifier(ccp_alpha=0.05, random_state=0), THREE, given="many")
+    case("DecisionTreeClassifier on a frame", lambda: DecisionTreeClassifier(**small), LABELS["three_str"], x=FRAME,
+         given="many", core=True)
+    case("DecisionTreeClassifier far away", lambda: DecisionTreeClassifier(**small), THREE, given="far")
+    case("DecisionTreeClassifier monotonic", lambda: DecisionTreeClassifier(monotonic_cst=[1, 0, 0], **small), TWO,
+         given="many")
+    case("DecisionTreeRegressor absolute error", lambda: DecisionTreeRegressor(criterion=absolute, **small), Y, given="many")
+    case("DecisionTreeRegressor poisson", lambda: DecisionTreeRegressor(criterion="poisson", **small), Y_POSITIVE,
+         given="many")
+    case("DecisionTreeRegressor of one leaf", lambda: DecisionTreeRegressor(), np.full(ROWS, 2.5), given="many", core=True)
+    case("DecisionTreeRegressor of one feature", lambda: DecisionTreeRegressor(**small), Y, x=X[:, :1], given="one")
+    case("DecisionTreeRegressor between floats", lambda: DecisionTreeRegressor(max_depth=4),
+         np.arange(8.0), x=np.nextafter(np.float32(0.1), np.float32(1)) * (1 + np.arange(8)[:, None] * 2e-7),
+         given="close", core=True)
+
+
+def forests():
+    few = {"n_estimators": 3, "max_depth": 2, "random_state": 0}
+    many = {"n_estimators": 19, "max_depth": 2, "random_state": 0}
+    for name in ("RandomForest", "ExtraTrees"):
+        classifier, regressor = globals()[f"{name}Classifier"], globals()[f"{name}Regressor"]
+        case(f"{name}Classifier", lambda c=classifier: c(**few), THREE, given="many", core=True)
+        case(f"{name}Regressor", lambda c=regressor: c(**few), Y, given="many", core=True)
+        case(f"{name}Classifier of many trees", lambda c=classifier: c(**many), LABELS["two_str"], given="many")
+        case(f"{name}Regressor of many trees", lambda c=regressor: c(**many), Y)
+        case(f"{name}Classifier multilabel", lambda c=classifier: c(**few), LABELS["multilabel"], given="many")
+        case(f"{name}Regressor of two targets", lambda c=regressor: c(**few), Y_MANY, given="many")
+        case(f"{name}Classifier on a frame", lambda c=classifier: c(**few), LABELS["three_str"], x=FRAME, given="many")
+        case(f"{name}Classifier of missing values", lambda c=classifier: c(**few), THREE, x=HOLEY, given="missing",
+             core=name == "RandomForest")
+        case(f"{name}Regressor given missing values", lambda c=regressor: c(**few), Y, given="missing", core=True)
+    case("RandomForestClassifier balanced", lambda: RandomForestClassifier(class_weight="balanced_subsample", **few),
+         THREE, given="many")
+    case("Pipeline of scaler and forest", lambda: make_pipeline(StandardScaler(), RandomForestClassifier(**few)), THREE,
+         given="many")
+
+
 # A prime number of them, so that no class keeps meeting the same one; mostly zlib, since it is small.
 CONTAINERS = (
     "joblib zlib", "joblib", "joblib zlib", "pickle 2", "joblib zlib", "pickle 4", "joblib zlib", "joblib gzip",
     "joblib zlib", "pickle 5", "joblib zlib", "joblib lzma", "joblib zlib", "pickle 3", "joblib zlib", "joblib bz2",
     "joblib zlib", "pickle 0", "joblib zlib",
 )
+
+# Trees are larger: those that are not compressed are few.
+TREE_CONTAINERS = ("joblib zlib", "joblib lzma", "pickle 4") + ("joblib lzma", "joblib zlib") * 4 + (
+    "joblib", "joblib lzma") + ("joblib zlib", "joblib lzma") * 3
 
 
 def dumped(model, container):
@@ -339,11 +417,63 @@ def refused():
             whole = pipe(whole, whole)
         return whole
 
-    forest = RandomForestClassifier(n_estimators=1, max_depth=1, random_state=0).fit(X, TWO)
+    def tree(classes=THREE, **changes):
+        """A tree whose nodes, values or arguments are others than were fitted."""
+        model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, classes)
+        model.tree_ = ForgedTree(model.tree_, changes)
+        return model
+
+    def forest(**changes):
+        model = RandomForestRegressor(n_estimators=2, max_depth=1, random_state=0).fit(X, Y)
+        for name, value in changes.items():
+            setattr(model, name, value)
+        return model
+
+    stump = DecisionTreeRegressor(max_depth=1)
+    neighbours = KNeighborsClassifier(n_neighbors=1).fit(X[:2], TWO[:2])
     models = {
-        "forest": forest,
-        "forest in a pipeline": pipe(scaler(), forest),
-        "forest in a pipeline in a pipeline": pipe(scaler(), pipe(scaler(), forest)),
+        "neighbours": neighbours,
+        "neighbours in a pipeline": pipe(scaler(), neighbours),
+        "neighbours in a pipeline in a pipeline": pipe(scaler(), pipe(scaler(), neighbours)),
+        "tree is a cycle": tree(left_child={1: 0}),
+        "tree is its own child": tree(right_child={0: 0}),
+        "tree has one leaf twice": tree(right_child={1: 2}),
+        "tree has a child too high": tree(right_child={0: 7}),
+        "tree has a child below zero": tree(left_child={0: -2}),
+        "tree has a threshold of nan": tree(threshold={0: np.nan}),
+        "tree has a feature too high": tree(feature={1: 3}),
+        "tree has a feature below zero": tree(feature={0: -2}),
+        "tree has a leaf of nan": tree(values={2: np.nan}),
+        "tree has a leaf of infinity": tree(values={2: np.inf}),
+        "tree values are narrow": tree(state={"values": np.zeros((7, 1, 2))}),
+        "tree values are few": tree(state={"values": np.zeros((6, 1, 3))}),
+        "tree values are text": tree(state={"values": "values"}),
+        "tree values are many": tree(state={"values": np.zeros((7, 2, 3))}),
+        "tree nodes are none": tree(state={"nodes": np.zeros(0, dtype=NODE), "values": np.zeros((0, 1, 3))}),
+        "tree nodes are numbers": tree(state={"nodes": np.zeros(7)}),
+        "tree nodes lack a field": tree(state={"nodes": np.zeros(7, dtype=[("left_child", "<i8"), ("right_child", "<i8")])}),
+        "tree nodes are text": tree(state={"nodes": np.zeros(7, dtype=[
+            (name, "U2" if name == "feature" else "<i8") for name in NODE.names])}),
+        "tree outputs lie": tree(args=(3, np.array([3]), 2)),
+        "tree outputs are many": tree(args=(3, np.array([3, 3]), 2)),
+        "tree outputs are none": tree(args=(3, np.array([], dtype=int), 0)),
+        "tree classes lie": tree(args=(3, np.array([2]), 1)),
+        "tree classes are negative": tree(args=(3, np.array([-3]), 1)),
+        "tree features are none": tree(args=(0, np.array([3]), 1)),
+        "tree features are others": tree(args=(4, np.array([3]), 1)),
+        "tree is a number": with_attributes(DecisionTreeClassifier(), tree_=3),
+        "tree is not fitted": DecisionTreeClassifier(),
+        "tree has fewer labels": with_attributes(DecisionTreeClassifier(max_depth=1).fit(X, THREE), classes_=np.array([1, 2])),
+        "tree of numbers has classes": with_attributes(
+            DecisionTreeRegressor(), tree_=DecisionTreeClassifier(max_depth=1).fit(X, THREE).tree_),
+        "forest is not fitted": RandomForestRegressor(),
+        "forest has no trees": forest(estimators_=[]),
+        "forest is a number": forest(estimators_=7),
+        "forest has a stranger": forest(estimators_=[stump.fit(X, Y), line()]),
+        "forest has a classifier": forest(estimators_=[DecisionTreeClassifier(max_depth=1).fit(X, THREE)]),
+        "forest has an unfitted tree": forest(estimators_=[stump.fit(X, Y), DecisionTreeRegressor()]),
+        "forest has a narrow tree": forest(estimators_=[stump.fit(X, Y), DecisionTreeRegressor(max_depth=1).fit(X[:, :2], Y)]),
+        "forest has a tree of two": forest(estimators_=[stump.fit(X, Y), DecisionTreeRegressor(max_depth=1).fit(X, Y_MANY)]),
         "search": GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=2).fit(X, Y),
         "function": pipe(FunctionTransformer(np.log1p), line()),
         "own class": OwnModel(),
@@ -407,6 +537,27 @@ def refused():
             "command": "python make.py OUT_FOLDER --refused", "seed": SEED}, cases
 
 
+class ForgedTree:
+    """Is pickled as the tree it was made of, with changes."""
+
+    def __init__(self, tree, changes):
+        self.tree, self.changes = tree, changes
+
+    def __reduce__(self):
+        make, args, state = self.tree.__reduce__()
+        changes = dict(self.changes)
+        args = changes.pop("args", args)
+        state = {**state, "nodes": state["nodes"].copy(), "values": state["values"].copy(), **changes.pop("state", {})}
+        for name, values in changes.items():
+            array = state["values"] if name == "values" else state["nodes"][name]
+            for at, value in values.items():
+                array[at] = value
+        return make, args, state
+
+
+NODE = DecisionTreeRegressor().fit(X, Y).tree_.__getstate__()["nodes"].dtype
+
+
 class OwnModel(LinearRegression):
     """A class of the user's own."""
 
@@ -429,16 +580,21 @@ def main():
             "multilabel": RidgeClassifier().fit(X, LABELS["multilabel"]),
             "pipeline": Pipeline([("a", MinMaxScaler(clip=True)), ("b", "passthrough"), ("c", StandardScaler())]).fit(X),
             "ransac": RANSACRegressor(random_state=0).fit(X, Y),
+            "tree": DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, Y > 0),
+            "trees": ExtraTreesRegressor(n_estimators=2, max_depth=2, random_state=0).fit(X, Y_MANY),
             "tweedie": TweedieRegressor(power=1.5).fit(X, Y_POSITIVE),
         }
         for name, model in models.items():
             with open(f"{sys.argv[1]}/{name}.pkl", "wb") as out:
                 pickle.dump(model, out, protocol=4)
         return
-    folder, everything = sys.argv[1], "--all" in sys.argv[2:]
+    folder, everything, of_trees = sys.argv[1], "--all" in sys.argv[2:], "--trees" in sys.argv[2:]
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    regressors(), classifiers(), transformers(), pipelines()
+    if of_trees:
+        trees(), forests()
+    else:
+        regressors(), classifiers(), transformers(), pipelines()
     cases, left_out = [], []
     for number, (name, make, y, x, given, core, then) in enumerate(CASES):
         if not (core or everything):
@@ -450,30 +606,39 @@ def main():
         except (TypeError, ValueError, AttributeError) as why:  # a parameter or a label kind of other versions
             left_out.append(f"{name}: {type(why).__name__}: {str(why).splitlines()[0]}"[:160])
             continue
-        container = CONTAINERS[number % len(CONTAINERS)]
+        containers = TREE_CONTAINERS if of_trees else CONTAINERS
+        container = containers[number % len(containers)]
         file = dumped(model, container)
         model = joblib.load(io.BytesIO(file)) if container.startswith("joblib") else pickle.loads(file)
-        methods, rows = {}, INPUTS[given]
+        methods, rows, refuses = {}, INPUTS[given], None
+        try:
+            model.predict(rows) if hasattr(model, "predict") and given == "missing" else None
+        except ValueError:
+            given, rows, refuses = "x", INPUTS["x"], given
         for method in METHODS:
             if not hasattr(model, method):
                 continue
             asked = rows
             if hasattr(x, "columns") and method != "inverse_transform":
                 asked = pd.DataFrame(rows, columns=x.columns)
-            methods[method] = array(getattr(model, method)(asked))
+            answer = getattr(model, method)(asked)
+            # Of several outputs, probabilities are a list: no signature's answer.
+            if not isinstance(answer, list):
+                methods[method] = array(answer)
         names = getattr(model, "feature_names_in_", None)
         cases.append({
             "name": name, "class": type(model).__name__, "container": container, "input": given,
-            "n_features": rows.shape[1], "feature_names": None if names is None else list(names),
+            "n_features": rows.shape[1], "refuses": refuses, "feature_names": None if names is None else list(names),
             "methods": methods, "file": base64.b64encode(file).decode(),
         })
     provenance = {
-        "command": "python make.py OUT_FOLDER" + (" --all" if everything else ""), "seed": SEED,
+        "command": " ".join(["python make.py OUT_FOLDER"] + sys.argv[2:]), "seed": SEED,
         "python": platform.python_version(), "scikit-learn": sklearn.__version__, "numpy": np.__version__,
         "scipy": scipy.__version__, "joblib": joblib.__version__, "pandas": pd.__version__, "left_out": left_out,
     }
-    inputs = {name: array(values) for name, values in INPUTS.items()}
-    with open(f"{folder}/sklearn-{sklearn.__version__}.json", "w", encoding="utf-8") as out:
+    used = {case[key] for case in cases for key in ("input", "refuses")}
+    inputs = {name: array(values) for name, values in INPUTS.items() if name in used}
+    with open(f"{folder}/{'trees' if of_trees else 'sklearn'}-{sklearn.__version__}.json", "w", encoding="utf-8") as out:
         out.write('{"provenance": ' + json.dumps(provenance, indent=1, ensure_ascii=False))
         out.write(',\n"inputs": ' + json.dumps(inputs) + ',\n"cases": [\n')
         out.write(",\n".join(json.dumps(c, ensure_ascii=False, separators=(",", ":")) for c in cases))

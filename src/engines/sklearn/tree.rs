@@ -1,0 +1,249 @@
+//! Decision trees: what a fitted tree holds, and the four estimators that are one tree.
+
+use ndarray::ArrayView2;
+
+use super::forest::{Ensemble, Shape};
+use super::state::{Numbers, Part};
+use super::{Estimator, ModelError, flat};
+use crate::engines::trees::{Forest, Node, Test};
+
+/// The classes of trees that answer with labels.
+pub(super) const CLASSIFIERS: [&str; 2] = ["DecisionTreeClassifier", "ExtraTreeClassifier"];
+/// The classes of trees that answer with numbers.
+pub(super) const REGRESSORS: [&str; 2] = ["DecisionTreeRegressor", "ExtraTreeRegressor"];
+
+/// Where the trees' own class lives.
+const TREE: [&str; 1] = ["sklearn.tree._tree"];
+/// `TREE_LEAF`: a leaf's left child.
+const NO_CHILD: i64 = -1;
+
+/// Trees over the same features with the same outputs, and what each leaf holds.
+#[derive(Debug)]
+pub(super) struct Trees {
+    pub(super) forest: Forest<f32>,
+    /// `[leaves, width]`, row-major.
+    values: Vec<f64>,
+    /// Numbers of one leaf: outputs × most classes of any (1 for numbers).
+    width: usize,
+}
+
+/// What a tree is made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dimensions {
+    pub(super) features: usize,
+    /// The number of classes of each output; 1 for numbers.
+    pub(super) classes: Vec<usize>,
+}
+
+impl Dimensions {
+    /// Numbers of one leaf.
+    pub(super) fn width(&self) -> usize {
+        self.classes.len() * self.stride()
+    }
+
+    /// Numbers of one output of one leaf.
+    pub(super) fn stride(&self) -> usize {
+        self.classes.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Reads what the tree of this estimator was made for. Source: the arguments of
+    /// `sklearn.tree._tree.Tree`: `n_features`, `n_classes` (an array) and `n_outputs`.
+    pub(super) fn of(part: &Part<'_>) -> Result<Self, ModelError> {
+        let tree = part.within("tree_", &TREE, "Tree")?;
+        let mut args = tree.args();
+        let positive = |n: i64| usize::try_from(n).ok().filter(|&n| n > 0);
+        let mut read = || {
+            let features = args.next()?.as_i64().and_then(positive)?;
+            let classes = args.next()?.array().filter(|array| array.shape().len() == 1)?;
+            // Each output is in the leaves' values, whose size justifies them; a tree has a few.
+            let classes: Option<Vec<usize>> = classes.to_i64().ok()?.into_iter().map(positive).collect();
+            let outputs = args.next()?.as_i64().and_then(positive)?;
+            let read = Self { features, classes: classes?.into_iter().collect() };
+            let product = outputs.checked_mul(read.stride());
+            (read.classes.len() == outputs && product.is_some()).then_some(read)
+        };
+        read().ok_or_else(|| {
+            tree.refuse(
+                "__args__",
+                "are not a number of features, the classes of each output and their number",
+            )
+        })
+    }
+}
+
+impl Trees {
+    pub(super) fn new(dimensions: &Dimensions) -> Self {
+        Self { forest: Forest::new(dimensions.features), values: Vec::new(), width: dimensions.width() }
+    }
+
+    /// Adds the tree of an estimator, after `finish` has had each of its leaves' values.
+    /// Source: `sklearn.tree._tree.Tree.__setstate__`; fields are where the file says.
+    pub(super) fn add(
+        &mut self,
+        part: &Part<'_>,
+        dimensions: &Dimensions,
+        finish: impl Fn(&mut [f64]),
+    ) -> Result<(), ModelError> {
+        let own = Dimensions::of(part)?;
+        let tree = part.within("tree_", &TREE, "Tree")?;
+        if own != *dimensions {
+            let show = |d: &Dimensions| format!("{} features and {:?} classes", d.features, d.classes);
+            let why = format!("are for {}; expected {}", show(&own), show(dimensions));
+            return Err(tree.refuse("__args__", why));
+        }
+        let nodes = nodes(&tree)?;
+        let Numbers { values, shape } = tree.numbers("values")?;
+        if shape[..] != [nodes.len(), own.classes.len(), own.stride()] {
+            let shown = Numbers { values, shape }.shown_shape();
+            let want = format!("({}, {}, {})", nodes.len(), own.classes.len(), own.stride());
+            return Err(tree.refuse("values", format!("has shape {shown}; expected {want}")));
+        }
+        let leaves = self.forest.add(&nodes).map_err(|error| tree.refuse("nodes", error.to_string()))?;
+        self.values.reserve(leaves.len() * self.width);
+        for &leaf in leaves {
+            let start = leaf as usize * self.width;
+            let row = &values[start..start + self.width];
+            if let Some(value) = row.iter().find(|value| !value.is_finite()) {
+                return Err(tree.refuse("values", format!("holds {value} at leaf {leaf}")));
+            }
+            let at = self.values.len();
+            self.values.extend_from_slice(row);
+            finish(&mut self.values[at..]);
+        }
+        Ok(())
+    }
+
+    /// The numbers of a leaf.
+    #[inline]
+    pub(super) fn leaf(&self, leaf: usize) -> &[f64] {
+        &self.values[leaf * self.width..][..self.width]
+    }
+
+    /// Adds up the leaves of every tree: `[rows, width]`, in the order of the trees,
+    /// as scikit-learn does.
+    pub(super) fn sums(&self, x: &[f32], rows: usize) -> Vec<f64> {
+        let mut sums = vec![0.0; rows * self.width];
+        if self.width == 1 {
+            self.forest.walk(x, |row, _, leaf| sums[row] += self.values[leaf]);
+            return sums;
+        }
+        self.forest.walk(x, |row, _, leaf| {
+            let sums = &mut sums[row * self.width..][..self.width];
+            sums.iter_mut().zip(self.leaf(leaf)).for_each(|(sum, value)| *sum += value);
+        });
+        sums
+    }
+
+    /// Which node of which tree each row ends at: `[rows, trees]`.
+    pub(super) fn apply(&self, x: &[f32], rows: usize) -> Vec<i64> {
+        let trees = self.forest.trees();
+        let mut ends = vec![0; rows * trees];
+        self.forest.walk(x, |row, tree, leaf| ends[row * trees + tree] = i64::from(self.forest.origin(leaf)));
+        ends
+    }
+}
+
+/// Reads the structured array of nodes.
+fn nodes(tree: &Part<'_>) -> Result<Vec<Node>, ModelError> {
+    const NAME: &str = "nodes";
+    let array = tree.array(NAME)?;
+    if array.shape().len() != 1 {
+        return Err(tree.refuse(NAME, format!("is {array}; expected one record per node")));
+    }
+    let field = |name: &str| {
+        array.field(name).ok_or_else(|| tree.refuse(NAME, format!("has no field {name}: it is {array}")))
+    };
+    let integers = |name: &str| {
+        let values = field(name)?.to_i64();
+        values.map_err(|error| tree.refuse(NAME, format!("has a wrong field {name}: {error}")))
+    };
+    let (left, right, feature) = (integers("left_child")?, integers("right_child")?, integers("feature")?);
+    let thresholds = field("threshold")?.to_f64();
+    let thresholds =
+        thresholds.map_err(|error| tree.refuse(NAME, format!("has a wrong field threshold: {error}")))?;
+    // Since scikit-learn 1.3; before, no tree saw a missing value.
+    let missing = match array.field("missing_go_to_left") {
+        None => Vec::new(),
+        Some(field) => field
+            .to_bools()
+            .map_err(|error| tree.refuse(NAME, format!("has a wrong field missing_go_to_left: {error}")))?,
+    };
+    let node = |i: usize| match left[i] {
+        NO_CHILD => Node::Leaf,
+        left => Node::Split {
+            feature: feature[i],
+            test: Test::AtMost(thresholds[i]),
+            missing_left: missing.get(i).copied().unwrap_or(false),
+            left,
+            right: right[i],
+        },
+    };
+    Ok((0..array.len()).map(node).collect())
+}
+
+/// Whether this tree lets NaN through. Source: `_support_missing_values` and the tag
+/// `allow_nan` of `sklearn.tree._classes`, which have changed over the versions.
+pub(super) fn takes_missing(part: &Part<'_>) -> bool {
+    let version = part.version();
+    let text = |name| part.attr(name).and_then(|value| value.to_str());
+    let (splitter, criterion) = (text("splitter"), text("criterion"));
+    let splitter = match splitter.as_deref() {
+        Some("best") if part.class.starts_with("Extra") => version < (1, 6),
+        Some("best") => true,
+        Some("random") => version >= (1, 6),
+        _ => false,
+    };
+    let criteria: &[&str] = match CLASSIFIERS.contains(&part.class) {
+        true => &["gini", "log_loss", "entropy"],
+        false => &["squared_error", "friedman_mse", "poisson"],
+    };
+    match version {
+        (0, _) | (1, ..3) => false,
+        (1, ..9) => {
+            let monotonic = version >= (1, 4) && part.attr("monotonic_cst").is_some();
+            splitter && !monotonic && criterion.is_some_and(|criterion| criteria.contains(&&*criterion))
+        }
+        _ => splitter || !part.class.starts_with("Extra"),
+    }
+}
+
+/// Divides the counts of a leaf by their sum, for each output, where that is not 0.
+/// Until scikit-learn 1.3 leaves held counts, and `predict_proba` did this; since
+/// then they hold fractions, which are answered as they are.
+pub(super) fn fractions<'d>(part: &Part<'_>, dimensions: &'d Dimensions) -> impl Fn(&mut [f64]) + use<'d> {
+    let counts = part.version() < (1, 4);
+    move |leaf| {
+        if !counts {
+            return;
+        }
+        for (row, &classes) in leaf.chunks_exact_mut(dimensions.stride()).zip(&dimensions.classes) {
+            let row = &mut row[..classes];
+            let sum: f64 = row.iter().sum();
+            if sum != 0.0 {
+                row.iter_mut().for_each(|value| *value /= sum);
+            }
+        }
+    }
+}
+
+/// The input as the trees compare it. Source: `sklearn.tree._tree.DTYPE`.
+#[allow(clippy::cast_possible_truncation, reason = "as numpy's astype does; checked to be finite")]
+pub(super) fn single(x: &ArrayView2<'_, f64>) -> Vec<f32> {
+    flat(x).iter().map(|&value| value as f32).collect()
+}
+
+/// `DecisionTreeClassifier` and `ExtraTreeClassifier`.
+pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    let dimensions = Dimensions::of(part)?;
+    let mut trees = Trees::new(&dimensions);
+    trees.add(part, &dimensions, fractions(part, &dimensions))?;
+    Ensemble::classifier(part, trees, dimensions, Shape::Single, takes_missing(part))
+}
+
+/// `DecisionTreeRegressor` and `ExtraTreeRegressor`.
+pub(super) fn build_regressor(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    let dimensions = Dimensions::of(part)?;
+    let mut trees = Trees::new(&dimensions);
+    trees.add(part, &dimensions, |_| {})?;
+    Ensemble::regressor(part, trees, dimensions, Shape::Single, takes_missing(part))
+}
