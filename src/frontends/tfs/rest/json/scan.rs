@@ -207,7 +207,7 @@ impl Scanner<'_> {
                 }
                 b'\\' => self.escape()?,
                 0 => return self.fail("Missing a closing quotation mark in string."),
-                ..=0x1f => return self.fail("Invalid encoding in string."),
+                1..=0x1f => return self.fail("Invalid encoding in string."),
                 _ => self.at += 1,
             }
         }
