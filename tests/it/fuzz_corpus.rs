@@ -44,3 +44,8 @@ fn the_corpus_of_tensor_proto() {
         longshore::frontends::tfs::tensor_proto::check_any_bytes(bytes.to_vec().into())
     });
 }
+
+#[test]
+fn the_corpus_of_rest_json() {
+    replay("rest_json", |bytes| longshore::frontends::tfs::rest::check_any_body(bytes.to_vec().into()));
+}

@@ -154,6 +154,52 @@ async fn every_golden_case_is_answered_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_ready_is_told_from_what_is_not_there() {
+    let server = TestServer::start(repo()).await;
+    let address = server.rest.unwrap();
+    let answer = ask(address, "POST", "/v1/models/broken:predict", &[], b"{\"instances\": [1]}");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("Servable not found for request: Latest(broken) ("), "{}", answer.text());
+    let status = ask(address, "GET", "/v1/models/broken", &[], b"");
+    let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+    assert_eq!(status["model_version_status"][0]["state"], "END");
+    assert_ne!(status["model_version_status"][0]["status"]["error_message"], "");
+
+    let models = ask(address, "GET", "/v1/models", &[], b"");
+    assert_eq!(models.status, 200);
+    let models: serde_json::Value = serde_json::from_slice(&models.body).unwrap();
+    let told = models["models"].as_array().unwrap().iter().map(|model| {
+        let first = &model["model_version_status"][0];
+        (
+            model["name"].as_str().unwrap(),
+            first["version"].as_str().unwrap(),
+            first["state"].as_str().unwrap(),
+        )
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("area", "1", "AVAILABLE"),
+            ("broken", "1", "END"),
+            ("half", "3", "AVAILABLE"),
+            ("label", "7", "AVAILABLE")
+        ]
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_takes_too_long_is_504() {
+    let rest_timeout = Some(Duration::from_nanos(1));
+    let late = |config| ServerConfig { rest_timeout, ..config };
+    let server = TestServer::start_with_config(repo(), late).await;
+    let answer = ask(server.rest.unwrap(), "POST", PREDICT, &[], b"{\"instances\": [[1]]}");
+    let want = "{\n    \"error\": \"Timed out waiting for notification\"\n}";
+    assert_eq!((answer.status, answer.text()), (504, want));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http2_is_spoken_to_callers_that_begin_with_it() {
     let server = TestServer::start(repo()).await;
     let socket = tokio::net::TcpStream::connect(server.rest.unwrap()).await.unwrap();

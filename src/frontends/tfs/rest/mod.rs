@@ -289,3 +289,39 @@ fn preflight(headers: &HeaderMap) -> Response<Bytes> {
 fn not_served_yet(verb: &str) -> ServingError {
     ServingError::new(Code::Unimplemented, format!("{verb} over REST is not served by this build yet"))
 }
+
+/// What must hold for any bytes as the body of a Predict: they are refused, or the
+/// tensors in them come back when they are written and read again. For the fuzz
+/// target and the replay of its corpus.
+///
+/// # Panics
+/// When it does not hold.
+#[doc(hidden)]
+pub fn check_any_body(body: Bytes) {
+    use crate::servable::{Method, TensorSpec};
+    use crate::tensor::DType;
+
+    let length = body.len();
+    let Ok(request) = Request::parse(body) else { return };
+    let input = |name: &str, dtype| TensorSpec::new(name, dtype, &[None]);
+    let one = DType::ALL.into_iter().map(|dtype| vec![input("x", dtype)]);
+    let two = [(DType::Float, DType::String), (DType::Int64, DType::Bool)];
+    let two = two.into_iter().map(|(a, b)| vec![input("x", a), input("y", b)]);
+    for inputs in one.chain(two) {
+        let signature = Signature { name: "s".into(), inputs, outputs: vec![], method: Method::Predict };
+        let Ok((format, tensors)) = request.tensors(&signature) else { continue };
+        let write = |tensors| match format {
+            Format::Row => write::row(tensors).map(|json| (json, "predictions", "instances")),
+            Format::Columnar => write::columnar(tensors).map(|json| (json, "outputs", "inputs")),
+        };
+        assert!(tensors.iter().all(|(_, tensor)| tensor.elements().len() <= length), "more than was sent");
+        let (json, from, to) = write(&tensors).expect("what JSON can say it can say again");
+        let at = json.windows(from.len()).position(|window| window == from.as_bytes());
+        let at = at.expect("an answer has its key");
+        let again = [&json[..at], to.as_bytes(), &json[at + from.len()..]].concat();
+        let again = Request::parse(again.into()).expect("what is written is JSON");
+        let (_, again) = again.tensors(&signature).expect("and fits the signature");
+        // Compared as text, for NaN differs from itself.
+        assert_eq!(write(&again).expect("and so on").0, json);
+    }
+}
