@@ -30,7 +30,12 @@ impl HttpService {
     /// Serves one connection. To be driven by whoever spawned it.
     pub(super) fn connection(&self, socket: TcpStream) -> HttpConnection {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::REST_READ_TIMEOUT);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::REST_READ_TIMEOUT)
+            // As the reference writes them; scripts grep for `Content-Type`.
+            .title_case_headers(true);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -18,6 +19,14 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 # Where the server listens, as it prints it: `  gRPC  127.0.0.1:43210  TensorFlow Serving API, …`.
 LISTENING = re.compile(r"^ *gRPC +127\.0\.0\.1:(\d+)\b")
+REST_LISTENING = re.compile(r"^ *REST +127\.0\.0\.1:(\d+)\b")
+
+
+def free_port() -> int:
+    """A port that was free a moment ago: for REST, 0 means "none" and not "any"."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def longshore_binary() -> Path:
@@ -35,6 +44,7 @@ class Server:
     def __init__(self, repository: Path, *flags: str):
         self.repository = repository
         self.address = ""
+        self.rest_address = ""
         self.printed: list[str] = []
         self.logged: list[str] = []
         self.process = subprocess.Popen(
@@ -43,6 +53,7 @@ class Server:
                 f"--model_repository={repository}",
                 "--bind_address=127.0.0.1",
                 "--port=0",
+                *([] if any(flag.startswith("--rest_api_port") for flag in flags) else [f"--rest_api_port={free_port()}"]),
                 *flags,
             ],
             stdin=subprocess.DEVNULL,
@@ -51,6 +62,7 @@ class Server:
             text=True,
         )
         self._listening = threading.Event()
+        self.rest_listening = threading.Event()
         self._readers = [
             threading.Thread(target=self._read_stdout, daemon=True),
             threading.Thread(target=self._read_stderr, daemon=True),
@@ -69,6 +81,10 @@ class Server:
             if found and not self.address:
                 self.address = f"127.0.0.1:{found[1]}"
                 self._listening.set()
+            found = REST_LISTENING.search(line)
+            if found and not self.rest_address:
+                self.rest_address = f"127.0.0.1:{found[1]}"
+                self.rest_listening.set()
         self._listening.set()
 
     def _read_stderr(self):

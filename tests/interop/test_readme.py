@@ -1,7 +1,7 @@
 """Everything that the README shows in a console was run: here, again, in its order.
 
 Commands run in a copy of what they need, against one server that the README's own
-`cargo run` line starts; port 8500 stands for the port that it got.
+`cargo run` line starts; ports 8500 and 8501 stand for those that it got.
 """
 
 import json
@@ -135,9 +135,10 @@ class Console:
         if re.match(r"(cargo run --release|longshore)\b", command):
             self.start(step)
             return
-        if "8500" in command:
+        if "8500" in command or "8501" in command:
             assert self.server, f"the page asks a server that it did not start: {command}"
             command = re.sub(r"[\w.]+:8500", self.server.address, command)
+            command = re.sub(r"[\w.]+:8501", self.server.rest_address, command)
         end = time.monotonic() + SHOWN_WITHIN_SECONDS
         while True:
             ran = subprocess.run(
@@ -152,9 +153,10 @@ class Console:
             printed = ran.stdout + ("" if ran.returncode == 0 else ran.stderr)
             if self.server:
                 printed = printed.replace(self.server.address, "localhost:8500")
+                printed = printed.replace(self.server.rest_address, "localhost:8501")
             if (same(step.shown, printed) if step.shown else ran.returncode == 0):
                 return
-            if time.monotonic() > end or not command.startswith("grpcurl"):
+            if time.monotonic() > end or not command.startswith(("grpcurl", "curl")):
                 pytest.fail(
                     f"$ {step.command}\nthe page shows:\n{as_shown(step.shown)}\n\n"
                     f"it printed (exit code {ran.returncode}):\n{printed}\n{ran.stderr}"
@@ -170,12 +172,15 @@ class Console:
         self.server.client.wait_available("linear_regression", 1)
         if not step.shown:
             return
-        port = self.server.address.rsplit(":")[-1]
+        assert self.server.rest_listening.wait(SHOWN_WITHIN_SECONDS), self.server.text()
+        port, rest_port = (address.rsplit(":")[-1] for address in (self.server.address, self.server.rest_address))
         end = time.monotonic() + SHOWN_WITHIN_SECONDS
         while True:
-            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({port}|8500)\b", "HOST:8500", "".join(self.server.printed))
+            printed = "".join(self.server.printed)
+            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({port}|8500)\b", "HOST:8500", printed)
+            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({rest_port}|8501)\b", "HOST:8501", printed)
             printed = printed.replace(str(self.server.repository), "model_repository")
-            shown = [re.sub(r"(127\.0\.0\.1|localhost|0\.0\.0\.0):8500\b", "HOST:8500", line) for line in step.shown]
+            shown = [re.sub(r"(127\.0\.0\.1|localhost|0\.0\.0\.0):(850[01])\b", r"HOST:\2", line) for line in step.shown]
             shown = [line.replace("./model_repository", "model_repository") for line in shown]
             if same(shown, printed):
                 return
@@ -191,6 +196,7 @@ def test_what_the_readme_shows_is_what_happens(tmp_path):
     assert any(command.startswith("cargo run --release") for command in commands)
     for verb in [" list", " describe", "PredictionService/Predict", "ModelService/GetModelStatus"]:
         assert any("grpcurl" in command and verb in command for command in commands), verb
+    assert any(command.startswith("curl") and ":predict" in command for command in commands)
     try:
         for step in found:
             console.run(step)
