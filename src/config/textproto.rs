@@ -50,6 +50,8 @@ pub fn parse<M: prost::Message + Default>(name: &'static str, text: &str) -> Res
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::proto::tensorflow::serving::BatchingParameters;
 
@@ -81,5 +83,27 @@ mod tests {
         refused("max_batch_size { value: 1", "1:26", "end of input");
         refused("# ü\n  pad_variable_length_inputs: 7", "2:31", "7");
         refused("max_batch_size: 5", "1:17", "5");
+    }
+
+    // Such a file may lie in a model's folder, and so come from anywhere.
+    #[test]
+    fn nested_text_gives_an_error_not_a_panic() {
+        for part in
+            ["max_batch_size {", "max_batch_size { value {", "a {", "a: <", "a: [", "[", "[a.b/c.D] {"]
+        {
+            let text = part.repeat(60_000 / part.len());
+            assert!(parse::<BatchingParameters>(NAME, &text).is_err(), "{part}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_text_gives_an_error_not_a_panic(
+            noise in "[a-z_{}<>\\[\\]:;,'\"\\\\0-9#. \\n-]{0,80}", cut in 0usize..60,
+        ) {
+            let good = "max_batch_size { value: 128 } allowed_batch_sizes: [2, 4] thread_pool_name { value: 'x' }";
+            let _ = parse::<BatchingParameters>(NAME, &noise);
+            let _ = parse::<BatchingParameters>(NAME, &format!("{}{noise}", &good[..cut]));
+        }
     }
 }
