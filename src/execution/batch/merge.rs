@@ -37,7 +37,7 @@ pub(super) fn run(
             .collect::<Result<_, _>>()?,
     };
     // Any of the handles will do: they are all of this version.
-    let lane: &Lane = &**parts[0].source.lane;
+    let lane: &Lane = &parts[0].source.lane;
     let start = Instant::now();
     let answer = run_caught(lane.servable(), Call { signature: *signature, inputs, outputs })?;
     lane.record(padded, start.elapsed());

@@ -126,10 +126,9 @@ impl Scene {
     /// Holds the only thread until told to go on.
     fn hold(&self) -> tokio::task::JoinHandle<()> {
         let (lane, inputs) = (Arc::clone(&self.lane), SmallVec::from_iter([rows(1, 7, WAIT)]));
-        let held = tokio::spawn(async move {
+        tokio::spawn(async move {
             Lane::run(lane, 0, inputs, SmallVec::from_slice(&[0]), None).await.unwrap();
-        });
-        held
+        })
     }
 
     async fn held(&self) -> tokio::task::JoinHandle<()> {
