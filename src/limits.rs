@@ -71,6 +71,15 @@ pub const PICKLE_DTYPE_FIELDS_MAX: usize = 256;
 /// may take sixteen times as much, in many short texts; one is read at a time.
 pub const EXAMPLE_BYTES_MAX: usize = 16 << 20;
 
+// --- warm-up -------------------------------------------------------------------
+
+/// Recorded requests of one warm-up file, as in the reference.
+pub const WARM_UP_RECORDS_MAX: usize = 1000;
+/// One warm-up file, in bytes. Of a thousand requests each may have a megabyte.
+pub const WARM_UP_FILE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of a record that the message about it shows.
+pub const WARM_UP_RECORD_BYTES_SHOWN: usize = 256;
+
 // --- estimators ----------------------------------------------------------------
 /// Estimators within each other: a pipeline in a pipeline is two. Building them
 /// recurses, so this bounds the stack, and stops one that contains itself.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use longshore::engines;
 use longshore::formats::example::{self, Values};
 use longshore::formats::pickle::{Array, Document, Ref, View, load};
+use longshore::formats::tfrecord;
 use longshore::servable::Call;
 use longshore::storage::{MemoryStorage, ModelDir};
 use longshore::tensor::{DType, Elements, Tensor};
@@ -56,6 +57,21 @@ pub(crate) fn example(data: &[u8]) {
     if let Ok(twice) = read([data, data].concat()) {
         assert_eq!(twice.names().collect::<HashSet<_>>(), once.names().collect::<HashSet<_>>());
     }
+}
+
+/// Reads `data` as a TFRecord file.
+pub(crate) fn tfrecord(data: &[u8]) {
+    let mut bytes = 0;
+    let mut ended = false;
+    for record in tfrecord::records(Bytes::copy_from_slice(data)) {
+        assert!(!ended, "something after an error");
+        match record {
+            // What guards a record comes with it.
+            Ok(record) => bytes += record.len() + 16,
+            Err(_) => ended = true,
+        }
+    }
+    assert!(if ended { bytes < data.len() } else { bytes == data.len() });
 }
 
 /// Opens `data` as a scikit-learn model, and asks it for everything it can answer.

@@ -99,6 +99,23 @@ pub struct ServeFlags {
     #[arg(long = "version_settle_ms", value_name = "MS", default_value_t = 500, help_heading = "Rollouts")]
     pub version_settle_ms: u64,
 
+    /// Replay the requests of a version's warm-up file before it is served
+    #[arg(long = "enable_model_warmup", help_heading = "Rollouts", num_args = 0..=1,
+          require_equals = true, default_value_t = true, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_name = "BOOL", hide_default_value = true,
+          hide_possible_values = true)]
+    pub enable_model_warmup: bool,
+
+    /// Replay each of them so often; 0: once
+    #[arg(
+        long = "num_request_iterations_for_warmup",
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        help_heading = "Rollouts"
+    )]
+    pub num_request_iterations_for_warmup: i32,
+
     /// Threads that load models; 0: one per core
     #[arg(long = "num_load_threads", value_name = "N", default_value_t = 0, help_heading = "Rollouts")]
     pub num_load_threads: usize,

@@ -11,6 +11,7 @@ pub use batching::{
 pub use flags::{LogFormat, ServeFlags, normalize};
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub struct ServerConfig {
     pub settle: Duration,
     /// Whether symbolic links may leave the repository.
     pub follow_symlinks: bool,
+    /// How often each request of a version's warm-up file is replayed before the
+    /// version is served; `None` for not at all.
+    pub warm_up: Option<NonZeroU32>,
     /// Threads that load models.
     pub load_threads: usize,
     /// I/O loops, one thread each.
@@ -122,6 +126,10 @@ impl ServerConfig {
             poll: Poll::from_seconds(flags.file_system_poll_wait_seconds),
             settle: Duration::from_millis(flags.version_settle_ms),
             follow_symlinks: flags.follow_symlinks,
+            warm_up: flags
+                .enable_model_warmup
+                .then(|| u32::try_from(flags.num_request_iterations_for_warmup).ok())
+                .map(|times| times.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)),
             // The reference's 0 means "inline on the manager thread"; here the
             // manager never loads, so 0 is "as many as are useful".
             load_threads: threads(flags.num_load_threads, cores),
@@ -213,6 +221,17 @@ mod tests {
         // A value is left as it is, dashes and all.
         let config = resolve(&["--model_repository", "a-b/--c-d"]).unwrap();
         assert_eq!(config.models, Models::Repository("a-b/--c-d".into()));
+    }
+
+    #[test]
+    fn warm_up_is_on_and_once_unless_said_otherwise() {
+        let times = |args: &[&str]| resolve(args).unwrap().warm_up.map(NonZeroU32::get);
+        assert_eq!(times(&[]), Some(1));
+        assert_eq!(times(&["--enable_model_warmup"]), Some(1));
+        assert_eq!(times(&["--num_request_iterations_for_warmup=3"]), Some(3));
+        assert_eq!(times(&["--num_request_iterations_for_warmup", "-3"]), Some(1));
+        let off = ["--enable_model_warmup=false", "--num_request_iterations_for_warmup=3"];
+        assert_eq!(times(&off), None);
     }
 
     #[test]

@@ -127,22 +127,49 @@ impl DataPlane {
         let examples = request.examples.len();
         let tensor = request.examples.into_tensor()?;
         let mut results = Vec::with_capacity(plans.len());
-        for Plan { position, signature, reads } in plans {
-            let input = fitting(signature, tensor.clone())?;
-            let wanted = match reads {
-                Reads::Classes(outputs) => outputs.wanted(),
-                Reads::Values => regress::wanted(),
-            };
-            let answers = run(&handle, position, input, wanted, request.deadline).await?;
-            let result = match reads {
-                Reads::Classes(outputs) => TaskResult::Classes(outputs.read(answers, examples)?),
-                Reads::Values => TaskResult::Values(regress::read(answers, examples)?),
-            };
-            let signature = Arc::clone(&signature.name);
+        for plan in plans {
+            let input = fitting(plan.signature, tensor.clone())?;
+            let answers = run(&handle, plan.position, input, plan.wanted(), request.deadline).await?;
+            let result = plan.read(answers, examples)?;
+            let signature = Arc::clone(&plan.signature.name);
             results.push(Inferred { version: handle.id().version, signature, result });
         }
         Ok(results)
     }
+}
+
+/// Answers one Classify or Regress on a version that is not served yet, and says
+/// only whether it could.
+pub(super) fn rehearse_one(
+    lane: &Lane,
+    method: Method,
+    request: Inference,
+    check_method: bool,
+) -> Result<(), ServingError> {
+    let (position, signature) = find_signature(lane.servable(), method, &request.signature)?;
+    let reads = Reads::of(signature, method, check_method)?;
+    rehearse(lane, &[Plan { position, signature, reads }], request.examples)
+}
+
+/// The same for a MultiInference.
+pub(super) fn rehearse_all(
+    lane: &Lane,
+    request: MultiInference,
+    check_method: bool,
+) -> Result<(), ServingError> {
+    let plans = plan(lane.servable(), &request.tasks, check_method)?;
+    rehearse(lane, &plans, request.examples)
+}
+
+fn rehearse(lane: &Lane, plans: &[Plan<'_>], examples: Examples) -> Result<(), ServingError> {
+    let count = examples.len();
+    let tensor = examples.into_tensor()?;
+    for plan in plans {
+        let input = fitting(plan.signature, tensor.clone())?;
+        let answers = lane.rehearse(plan.position, input, &plan.wanted());
+        plan.read(answers.map_err(|error| run_failure(error.into()))?, count)?;
+    }
+    Ok(())
 }
 
 /// A task that has been checked.
@@ -157,6 +184,36 @@ struct Plan<'a> {
 enum Reads {
     Classes(classify::Outputs),
     Values,
+}
+
+impl Reads {
+    fn of(signature: &Signature, method: Method, check_method: bool) -> Result<Self, ServingError> {
+        match method {
+            Method::Classify => classify::Outputs::of(signature, check_method).map(Self::Classes),
+            Method::Regress => regress::check(signature, check_method).map(|()| Self::Values),
+            Method::Predict => Err(unsupported(method.wire_name())),
+        }
+    }
+}
+
+impl Plan<'_> {
+    fn wanted(&self) -> SmallVec<[usize; 4]> {
+        match self.reads {
+            Reads::Classes(outputs) => outputs.wanted(),
+            Reads::Values => regress::wanted(),
+        }
+    }
+
+    fn read(&self, answers: Vec<Tensor>, examples: usize) -> Result<TaskResult, ServingError> {
+        match self.reads {
+            Reads::Classes(outputs) => outputs.read(answers, examples).map(TaskResult::Classes),
+            Reads::Values => regress::read(answers, examples).map(TaskResult::Values),
+        }
+    }
+}
+
+fn unsupported(method: &str) -> ServingError {
+    ServingError::new(Code::Unimplemented, format!("Unsupported signature method_name: {method}"))
 }
 
 /// Checks all tasks before any of them runs.
@@ -184,17 +241,8 @@ fn plan<'a>(
         if plans.iter().any(|plan| plan.position == position) {
             return refuse(format!("Duplicate evaluation of signature: {}", signature.name));
         }
-        let reads = match method {
-            Some(Method::Classify) => Reads::Classes(classify::Outputs::of(signature, check_method)?),
-            Some(Method::Regress) => {
-                regress::check(signature, check_method)?;
-                Reads::Values
-            }
-            Some(Method::Predict) | None => {
-                let text = format!("Unsupported signature method_name: {}", task.method);
-                return Err(ServingError::new(Code::Unimplemented, text));
-            }
-        };
+        let method = method.ok_or_else(|| unsupported(&task.method))?;
+        let reads = Reads::of(signature, method, check_method)?;
         plans.push(Plan { position, signature, reads });
     }
     Ok(plans)

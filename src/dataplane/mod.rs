@@ -10,12 +10,14 @@ mod find;
 mod inference;
 mod predict;
 mod regress;
+mod rehearsal;
 mod signature_text;
 
 pub use classify::Classes;
 pub use examples::Examples;
 pub use inference::{Inference, Inferred, MultiInference, Task, TaskResult};
 pub use predict::{Predict, Predicted};
+pub use rehearsal::{Rehearsal, rehearse};
 
 use std::sync::Arc;
 

@@ -64,16 +64,36 @@ impl DataPlane {
         request: Predict,
     ) -> Result<Predicted, ServingError> {
         let version = handle.id().version;
-        let (position, signature) = find_signature(handle.servable(), &request.signature)?;
+        let Placed { position, signature, inputs, wanted } =
+            place(handle.servable(), &request.signature, request.inputs, &request.outputs_wanted)?;
         let name = Arc::clone(&signature.name);
-        let inputs = place_inputs(signature, request.inputs)?;
-        let wanted = choose_outputs(signature, &request.outputs_wanted)?;
         let names: SmallVec<[Arc<str>; 4]> =
             wanted.iter().map(|&i| Arc::clone(&signature.outputs[i].name)).collect();
         let tensors =
             Lane::run(handle, position, inputs, wanted, request.deadline).await.map_err(run_failure)?;
         Ok(Predicted { version, signature: name, outputs: names.into_iter().zip(tensors).collect() })
     }
+}
+
+/// A request that fits its signature.
+pub(super) struct Placed<'a> {
+    pub(super) position: usize,
+    signature: &'a Signature,
+    pub(super) inputs: SmallVec<[Tensor; 2]>,
+    pub(super) wanted: SmallVec<[usize; 4]>,
+}
+
+/// Checks a request against the signature that it names.
+pub(super) fn place<'a>(
+    servable: &'a dyn Servable,
+    signature: &str,
+    inputs: NamedTensors,
+    outputs_wanted: &[String],
+) -> Result<Placed<'a>, ServingError> {
+    let (position, signature) = find_signature(servable, signature)?;
+    let inputs = place_inputs(signature, inputs)?;
+    let wanted = choose_outputs(signature, outputs_wanted)?;
+    Ok(Placed { position, signature, inputs, wanted })
 }
 
 fn find_signature<'a>(

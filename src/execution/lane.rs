@@ -123,6 +123,24 @@ impl Lane {
         }
     }
 
+    /// Runs one call here and now, whatever it costs: for a version that is not
+    /// served yet, on the thread that loads it. Blocks.
+    ///
+    /// # Errors
+    /// [`RunError`]; a panic of the model is [`RunError::Internal`].
+    pub fn rehearse(
+        &self,
+        signature: usize,
+        inputs: SmallVec<[Tensor; 2]>,
+        outputs: &[usize],
+    ) -> Result<Vec<Tensor>, RunError> {
+        let rows = inputs.iter().find_map(|t| t.shape().first().copied()).unwrap_or(1);
+        let start = Instant::now();
+        let answer = run_caught(self.servable(), Call { signature, inputs, outputs })?;
+        self.cost.record(rows, start.elapsed());
+        Ok(answer)
+    }
+
     fn is_cheap(&self, rows: usize) -> bool {
         self.cost.estimate(rows).is_some_and(|cost| cost < self.options.inline_below)
     }

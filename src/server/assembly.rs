@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +133,7 @@ fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io:
     let pool_name = config.compute_thread_name.as_deref().unwrap_or("compute");
     let pool = ComputePool::named(pool_name, config.compute_threads)?;
     let batching = config.batching.clone();
+    let warm_up = config.warm_up;
     let lanes = LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() };
     let configured: Vec<ModelName> = match &config.models {
         Models::Repository(_) => Vec::new(),
@@ -146,7 +147,7 @@ fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io:
             // nothing, and costs a fifth of a poll of ten thousand models.
             Ok(rescan) if stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) => {}
             Ok(rescan) => {
-                manager.aspire(aspired(&rescan, &pool, lanes, &batching));
+                manager.aspire(aspired(&rescan, &pool, lanes, &batching, warm_up));
                 stated = Some(rescan.models);
             }
             // At the start, a base path that cannot be read is a model without
@@ -190,6 +191,7 @@ fn aspired(
     pool: &Arc<ComputePool>,
     options: LaneOptions,
     batching: &BatchingConfig,
+    warm_up: Option<NonZeroU32>,
 ) -> BTreeMap<ModelName, Aspired<ModelLoader>> {
     let model = |model: &AspiredModel| {
         let versions = model.versions.iter().map(|found| AspiredVersion {
@@ -202,6 +204,7 @@ fn aspired(
                 options,
                 batching: batching.clone(),
                 own_batching: model.batching.clone(),
+                warm_up,
             },
         });
         Aspired {

@@ -1,7 +1,9 @@
 //! What the lifecycle loads here: a version's folder becomes a lane.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::warm_up;
 use crate::config::{BATCHING_PARAMETERS_FILE, BatchingConfig, batching_parameters};
 use crate::engines::{self, OpenError, SklearnError};
 use crate::error::Code;
@@ -23,6 +25,8 @@ pub(super) struct ModelLoader {
     pub(super) batching: BatchingConfig,
     /// The same, as `model.toml` says.
     pub(super) own_batching: Option<BatchingSettings>,
+    /// How often recorded requests are replayed; `None` for not at all.
+    pub(super) warm_up: Option<NonZeroU32>,
 }
 
 impl Loader for ModelLoader {
@@ -39,6 +43,9 @@ impl Loader for ModelLoader {
         }
         let batching = self.batching()?;
         let lane = Lane::new(servable, Arc::clone(&self.pool), self.options);
+        if let Some(times) = self.warm_up {
+            warm_up::replay(&self.dir, &lane, times)?;
+        }
         Ok(batching.into_iter().fold(lane, Lane::batched))
     }
 }

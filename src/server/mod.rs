@@ -7,6 +7,7 @@ mod io_loops;
 mod loader;
 mod run;
 mod signals;
+mod warm_up;
 
 pub use assembly::App;
 pub use signals::stop_signals;

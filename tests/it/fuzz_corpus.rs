@@ -39,6 +39,11 @@ fn the_corpus_of_example() {
 }
 
 #[test]
+fn the_corpus_of_tfrecord() {
+    replay("tfrecord", drive::tfrecord);
+}
+
+#[test]
 fn the_corpus_of_tensor_proto() {
     replay("tensor_proto", |bytes| {
         longshore::frontends::tfs::tensor_proto::check_any_bytes(bytes.to_vec().into())

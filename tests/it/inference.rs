@@ -28,6 +28,11 @@ fn bytes(value: &Value) -> bytes::Bytes {
     from_base64(value.as_str().unwrap()).into()
 }
 
+/// The file of a golden model.
+pub(crate) fn model(name: &str) -> bytes::Bytes {
+    bytes(&case(name)["file"])
+}
+
 /// The examples of a case, with their context where they have one.
 fn input(case: &Value) -> SerializedInput {
     let examples = case["examples"].as_array().unwrap().iter().map(bytes).collect();

@@ -13,3 +13,4 @@ mod rollouts;
 mod server;
 mod sklearn_goldens;
 mod sklearn_refusals;
+mod warm_up;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -58,10 +59,20 @@ impl Repo {
 
     /// Publishes a version as it should be done: written aside, then renamed.
     pub fn drop_in(&self, model: &str, version: i64, file: &[u8]) {
+        self.drop_in_with(model, version, file, &[]);
+    }
+
+    /// The same, with more files beside the model's.
+    pub fn drop_in_with(&self, model: &str, version: i64, file: &[u8], more: &[(&str, &[u8])]) {
         let n = self.parts.fetch_add(1, Ordering::Relaxed);
         let aside = self.folder.path().join(format!("aside/{n}"));
         fs::create_dir(&aside).unwrap();
         fs::write(aside.join("model.pkl"), file).unwrap();
+        for (name, bytes) in more {
+            let path = aside.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
         fs::create_dir_all(self.path(model)).unwrap();
         fs::rename(aside, self.path(&format!("{model}/{version}"))).unwrap();
     }
@@ -97,6 +108,7 @@ pub fn config(root: PathBuf) -> ServerConfig {
         poll: Poll::Every(Duration::from_millis(100)),
         settle: Duration::from_millis(30),
         follow_symlinks: false,
+        warm_up: Some(NonZeroU32::MIN),
         load_threads: 2,
         io_threads: 2,
         compute_threads: 2,
