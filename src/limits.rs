@@ -124,6 +124,18 @@ pub const NAMES_IN_MESSAGE_MAX: usize = 5;
 /// How long a start-up waits for a model whose only versions are being written.
 pub const FIRST_VERSION_WAIT_MAX: Duration = Duration::from_secs(10);
 
+// --- config and reload ---------------------------------------------------------
+
+/// One `--model_config_file`, in bytes: a model is some 200 bytes, and ten
+/// thousand of them are 2 MB.
+pub const MODEL_CONFIG_BYTES_MAX: u64 = 16 << 20;
+/// Pause between two tries to load, however short a one is asked for: a version
+/// that fails at once would otherwise keep a load thread and the log busy.
+pub const LOAD_RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// Reloads that wait for their turn. Each may take `--reload_timeout`, so that
+/// whoever waits behind these has long stopped waiting.
+pub const RELOADS_WAITING_MAX: usize = 16;
+
 // --- lifecycle -----------------------------------------------------------------
 
 /// Versions of one model that stay listed as END. The reference keeps all for

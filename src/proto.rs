@@ -5,7 +5,8 @@
 //! [`bytes::Bytes`] that shares the received message. Where a message holds an
 //! `Input`, its twin on the same bytes stands, `internal.SerializedInput`, which
 //! leaves the examples in it undecoded. These types stop in
-//! `frontends` (wire) and `formats` (files); no other room sees them.
+//! `frontends` (wire), `formats` and `config` (files); `server` carries them from
+//! the one to the other, and no other room sees them.
 
 #[allow(
     missing_docs,

@@ -27,9 +27,15 @@ fn banner(app: &App) -> String {
     match &app.config().models {
         Models::Repository(root) => _ = writeln!(out, "the models in {}", root.display()),
         Models::Single(name, base) => _ = writeln!(out, "{name} from {}", base.display()),
+        Models::Listed(list) => {
+            let count = list.as_ref().map_or(0, |list| list.models.len());
+            let file = app.config().model_config_file.as_ref();
+            let file = file.map_or_else(String::new, |file| format!(" of {}", file.path.display()));
+            _ = writeln!(out, "the {count} models{file}");
+        }
     }
     let names = app.states().models();
-    if names.is_empty() {
+    if names.is_empty() && !matches!(app.config().models, Models::Listed(_)) {
         out += "\n  no models yet: put one at <model>/<version>/model.pkl and it is served\n";
     }
     let mut rows = vec![["MODEL", "VERSION", "STATE", "TAKES", "GIVES"].map(str::to_owned)];
@@ -53,12 +59,18 @@ fn banner(app: &App) -> String {
     if names.len() > MODELS_LISTED {
         _ = writeln!(out, "  … and {} more", names.len() - MODELS_LISTED);
     }
-    let address = app.grpc_address();
-    _ = writeln!(out, "\n  gRPC  {address}  TensorFlow Serving API, health, reflection");
+    const WHAT: &str = "TensorFlow Serving API, health, reflection";
+    out += "\n";
+    if let Some(address) = app.grpc_address() {
+        _ = writeln!(out, "  gRPC  {address}  {WHAT}");
+    }
+    if let Some(path) = &app.config().grpc_socket {
+        _ = writeln!(out, "  gRPC  unix:{}  {WHAT}", path.display());
+    }
     if let Some(address) = app.rest_address() {
         _ = writeln!(out, "  REST  {address}  TensorFlow Serving API, /healthz, /readyz");
     }
-    if let Some(request) = example {
+    if let (Some(request), Some(address)) = (example, app.grpc_address()) {
         let target = dialable(address);
         _ = writeln!(out, "\nAsk it:\n\n  grpcurl -plaintext -d '{request}' \\");
         _ = writeln!(out, "    {target} tensorflow.serving.PredictionService/Predict");

@@ -22,7 +22,7 @@ Examples:
   longshore --model_repository=/srv/models --port=9000
       another folder, another port
   longshore --model_name=prices --model_base_path=/srv/models/prices
-      one model, as tensorflow_model_server does it
+      one model, as tensorflow_model_server does it; its other flags are accepted too (docs/flags.md)
 
 A repository is folders: model_repository/<model>/<version>/model.pkl
 Drop a new version folder beside the old one and it takes over; delete it and the old one is back.
@@ -33,7 +33,8 @@ Exit codes: 0 stopped cleanly, 1 could not start or serve, 64 wrong usage.";
 #[derive(Debug, Parser)]
 #[command(
     name = "longshore",
-    version,
+    disable_version_flag = true,
+    args_override_self = true,
     about = ABOUT,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
@@ -51,7 +52,7 @@ struct Line {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve models; what longshore does when no command is named
-    #[command(after_help = EXAMPLES, max_term_width = 100)]
+    #[command(after_help = EXAMPLES, max_term_width = 100, args_override_self = true)]
     Serve(ServeFlags),
 }
 
@@ -72,6 +73,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(flags)) => flags,
         None => line.serve,
     };
+    if flags.version {
+        println!("longshore {}\nTensorFlow Library: none", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
     let usage = |what: &dyn std::fmt::Display| {
         eprintln!("longshore: {what}\n\nFor more information, try '--help'.");
         ExitCode::from(EXIT_USAGE)
@@ -83,8 +88,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = logging::init(flags.log_format, &flags.log_level) {
         return usage(&error);
     }
-    for remark in flags.remarks() {
-        tracing::warn!("{remark}");
+    for warning in config.warnings.iter().chain(&flags.remarks()) {
+        tracing::warn!("{warning}");
     }
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,11 @@
 //! The command line, as typed.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::batching::BatchingFlags;
+use super::flag_table::OtherFlags;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,7 +25,7 @@ pub struct ServeFlags {
     /// Serve every folder in this one as a model named after it
     /// [default: model_repository]
     #[arg(long = "model_repository", value_name = "DIR", help_heading = "What to serve")]
-    pub model_repository: Option<PathBuf>,
+    pub model_repository: Option<OsString>,
 
     /// Serve one model under this name; goes with --model_base_path
     #[arg(long = "model_name", value_name = "NAME", help_heading = "What to serve")]
@@ -33,7 +33,21 @@ pub struct ServeFlags {
 
     /// The folder that holds the one model's versions: DIR/1, DIR/2, …
     #[arg(long = "model_base_path", value_name = "DIR", help_heading = "What to serve")]
-    pub model_base_path: Option<PathBuf>,
+    pub model_base_path: Option<OsString>,
+
+    /// Serve the models that this file lists: a text-format ModelServerConfig
+    #[arg(long = "model_config_file", value_name = "FILE", help_heading = "What to serve")]
+    pub model_config_file: Option<OsString>,
+
+    /// Read that file again this often; 0: never
+    #[arg(
+        long = "model_config_file_poll_wait_seconds",
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        help_heading = "What to serve"
+    )]
+    pub model_config_file_poll_wait_seconds: i32,
 
     /// Follow symbolic links that lead out of the repository
     #[arg(long = "follow_symlinks", help_heading = "What to serve", num_args = 0..=1,
@@ -41,10 +55,13 @@ pub struct ServeFlags {
           value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub follow_symlinks: bool,
 
-    /// The port for gRPC; 0 picks a free one
+    /// The port for gRPC; 0 picks a free one, or none beside --grpc_socket_path
     #[arg(long, value_name = "PORT", default_value_t = 8500, help_heading = "Where to listen")]
     pub port: u16,
 
+    /// Listen for gRPC on this Unix socket too
+    #[arg(long = "grpc_socket_path", value_name = "FILE", help_heading = "Where to listen")]
+    pub grpc_socket_path: Option<OsString>,
     /// The port for REST; 0: no REST [default: 8501]
     #[arg(long = "rest_api_port", value_name = "PORT", help_heading = "Where to listen")]
     pub rest_api_port: Option<u16>,
@@ -84,6 +101,28 @@ pub struct ServeFlags {
     )]
     pub bind_address: String,
 
+    /// gRPC's channel arguments, as name=value,name=value (docs/flags.md)
+    #[arg(
+        long = "grpc_channel_arguments",
+        value_name = "ARGS",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Where to listen"
+    )]
+    pub grpc_channel_arguments: String,
+
+    /// Take reloads from other machines too, and not from this one alone
+    #[arg(long = "allow_remote_management", help_heading = "Where to listen", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub allow_remote_management: bool,
+
+    /// Answer with tensor_content instead of typed fields
+    #[arg(long = "enable_serialization_as_tensor_content", help_heading = "Where to listen", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub enable_serialization_as_tensor_content: bool,
+
     /// Look for new versions this often, besides when the file system says so;
     /// 0: only once, at start; negative: only when the file system says so
     #[arg(
@@ -93,7 +132,7 @@ pub struct ServeFlags {
         allow_negative_numbers = true,
         help_heading = "Rollouts"
     )]
-    pub file_system_poll_wait_seconds: i64,
+    pub file_system_poll_wait_seconds: i32,
 
     /// Load a version once its files have rested this long
     #[arg(long = "version_settle_ms", value_name = "MS", default_value_t = 500, help_heading = "Rollouts")]
@@ -117,8 +156,43 @@ pub struct ServeFlags {
     pub num_request_iterations_for_warmup: i32,
 
     /// Threads that load models; 0: one per core
-    #[arg(long = "num_load_threads", value_name = "N", default_value_t = 0, help_heading = "Rollouts")]
-    pub num_load_threads: usize,
+    #[arg(long = "num_load_threads", value_name = "N", default_value_t = 0, help_heading = "Rollouts",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(i32::MAX)))]
+    pub num_load_threads: u32,
+
+    /// Threads that free models; 0: one
+    #[arg(long = "num_unload_threads", value_name = "N", default_value_t = 0, help_heading = "Rollouts",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(i32::MAX)))]
+    pub num_unload_threads: u32,
+
+    /// Try a version that failed so often again [default: as long as it is wanted]
+    #[arg(long = "max_num_load_retries", value_name = "N", help_heading = "Rollouts")]
+    pub max_num_load_retries: Option<u32>,
+
+    /// With this pause between two tries [default: 1 s growing to 60 s]
+    #[arg(
+        long = "load_retry_interval_micros",
+        value_name = "MICROS",
+        allow_negative_numbers = true,
+        help_heading = "Rollouts"
+    )]
+    pub load_retry_interval_micros: Option<i64>,
+
+    /// A reload answers after this long at the latest
+    #[arg(
+        long = "reload_timeout",
+        value_name = "SECONDS",
+        default_value_t = 60.0,
+        allow_negative_numbers = true,
+        help_heading = "Rollouts"
+    )]
+    pub reload_timeout: f64,
+
+    /// A label for a version that is not loaded is no error of a reload
+    #[arg(long = "allow_version_labels_for_unavailable_models", help_heading = "Rollouts", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub allow_version_labels_for_unavailable_models: bool,
 
     /// After SIGTERM or SIGINT, go on serving this long while load balancers
     /// notice that health says NOT_SERVING
@@ -177,6 +251,16 @@ pub struct ServeFlags {
     /// longshore=debug,h2=info
     #[arg(long = "log_level", value_name = "LEVEL", default_value = "info", help_heading = "Logs")]
     pub log_level: String,
+
+    /// Print the version
+    #[arg(short = 'V', long = "version", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub version: bool,
+
+    /// Those of the reference that do nothing here.
+    #[command(flatten)]
+    pub others: OtherFlags,
 }
 
 impl ServeFlags {

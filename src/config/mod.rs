@@ -1,21 +1,29 @@
-//! What the server was told: flags as typed, and the one checked configuration
-//! that they mean.
+//! What the server was told: flags as typed, files as written, and the one checked
+//! configuration that they mean.
 
 mod batching;
+pub mod flag_table;
 mod flags;
+mod grpc_options;
+mod model_list;
 pub mod textproto;
 
 pub use batching::{
     BATCHING_PARAMETERS_FILE, BatchingConfig, BatchingFlags, ThreadsOfBatches, batching_parameters,
 };
 pub use flags::{LogFormat, ServeFlags, normalize};
+pub use grpc_options::{CHANNEL_ARGUMENTS, GrpcOptions};
+pub(crate) use model_list::unsupported_type;
+pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config};
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ids::ModelName;
+use crate::limits;
 use crate::repository::Poll;
 
 /// What the server serves.
@@ -25,6 +33,54 @@ pub enum Models {
     Repository(PathBuf),
     /// One model of this name, whose versions are the children of this folder.
     Single(ModelName, PathBuf),
+    /// These; `None` when the file says nothing, which is not the same as an
+    /// empty list.
+    Listed(Option<ModelList>),
+}
+
+/// The file that lists the models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelConfigFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How often it is read again; `None` for never.
+    pub poll: Option<Duration>,
+}
+
+/// When a version that failed to load is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadRetries {
+    /// How often; `None` for as long as it is wanted.
+    pub most: Option<u32>,
+    /// The first pause; it doubles.
+    pub pause_first: Duration,
+    /// The longest that the pause grows.
+    pub pause_max: Duration,
+}
+
+impl Default for LoadRetries {
+    /// For ever, after 1 s to 60 s.
+    fn default() -> Self {
+        Self { most: None, pause_first: Duration::from_secs(1), pause_max: Duration::from_secs(60) }
+    }
+}
+
+/// How the list of models may be changed while it is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadOptions {
+    /// A reload answers after this long at the latest.
+    pub timeout: Duration,
+    /// Whether other machines may ask for one.
+    pub allow_remote: bool,
+    /// Whether a label for a version that is not available is no error.
+    pub allow_unavailable_labels: bool,
+}
+
+impl Default for ReloadOptions {
+    /// A minute, this machine only, and an error.
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), allow_remote: false, allow_unavailable_labels: false }
+    }
 }
 
 /// Everything the server needs to know, checked and complete.
@@ -32,8 +88,18 @@ pub enum Models {
 pub struct ServerConfig {
     /// What is served.
     pub models: Models,
-    /// Where gRPC listens; port 0 lets the system pick.
-    pub grpc_address: SocketAddr,
+    /// The file that [`Models::Listed`] was read from.
+    pub model_config_file: Option<ModelConfigFile>,
+    /// How the list may be changed.
+    pub reload: ReloadOptions,
+    /// Where gRPC listens; port 0 lets the system pick, `None` is no TCP port.
+    pub grpc_address: Option<SocketAddr>,
+    /// The Unix socket where gRPC listens too.
+    pub grpc_socket: Option<PathBuf>,
+    /// How connections are kept.
+    pub grpc: GrpcOptions,
+    /// Whether answers carry `tensor_content` rather than typed fields.
+    pub tensor_content: bool,
     /// Where REST listens; port 0 lets the system pick. `None`: nowhere.
     pub rest_address: Option<SocketAddr>,
     /// Whether to go on without REST when its port is taken: nobody asked for it.
@@ -53,6 +119,10 @@ pub struct ServerConfig {
     pub warm_up: Option<NonZeroU32>,
     /// Threads that load models.
     pub load_threads: usize,
+    /// Threads that free models.
+    pub unload_threads: usize,
+    /// When a version that failed to load is tried again.
+    pub retries: LoadRetries,
     /// I/O loops, one thread each.
     pub io_threads: usize,
     /// Threads for runs too heavy for an I/O loop.
@@ -67,16 +137,21 @@ pub struct ServerConfig {
     pub drain_grace: Duration,
     /// How long requests in flight may take to finish after that.
     pub drain_timeout: Duration,
+    /// What is worth a line in the log: what was asked for and is not done.
+    pub warnings: Vec<String>,
 }
 
 /// What is wrong with the configuration, naming the flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// The list of models cannot be served.
+    #[error("--model_config_file: {0}")]
+    Models(#[from] ModelConfigError),
     /// A flag needs another one.
     #[error("--{0} needs --{1} beside it")]
     Needs(&'static str, &'static str),
     /// Two flags exclude each other.
-    #[error("--{0} and --{1} exclude each other: the one serves one model, the other a folder of models")]
+    #[error("--{0} and --{1} exclude each other: each says which models are served")]
     Excludes(&'static str, &'static str),
     /// A flag's value cannot be used.
     #[error("--{flag}: {why}")]
@@ -94,12 +169,13 @@ pub const DEFAULT_REPOSITORY: &str = "model_repository";
 pub const DEFAULT_REST_PORT: u16 = 8501;
 
 impl ServerConfig {
-    /// Checks the flags and fills in what they leave open. Looks at nothing but
-    /// the flags, the files of settings that they name, and the number of cores: a
-    /// folder that does not exist yet is the source's business.
+    /// Checks the flags, reads the files that they name and fills in what they
+    /// leave open. Looks at no model: a folder that does not exist yet is the
+    /// source's business.
     ///
     /// # Errors
-    /// [`ConfigError`] for values out of range and flags that contradict each other.
+    /// [`ConfigError`] for values out of range, flags that contradict each other
+    /// or ask for what must not be ignored, and a list that cannot be served.
     pub fn resolve(flags: &ServeFlags) -> Result<Self, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let seconds = |flag, value: f64| {
@@ -108,12 +184,28 @@ impl ServerConfig {
                 .filter(|&d| d <= MAX_PAUSE)
                 .ok_or_else(|| invalid(flag, format!("expected 0 to 86400 seconds, got {value}")))
         };
+        refuse_what_cannot_be_ignored(flags)?;
+        let (grpc, mut warnings) = GrpcOptions::parse(&flags.grpc_channel_arguments)
+            .map_err(|why| invalid("grpc_channel_arguments", why))?;
+        warnings.extend(flags.others.warnings());
+        let (models, model_config_file) = models(flags, &mut warnings)?;
+        let grpc_socket = given(flags.grpc_socket_path.as_ref());
         let address = bind_address(&flags.bind_address)?;
         let rest_port = flags.rest_api_port.unwrap_or(DEFAULT_REST_PORT);
         let (batching, threads_of_batches) = batching::resolve(&flags.batching)?;
         Ok(Self {
-            models: models(flags)?,
-            grpc_address: SocketAddr::new(address, flags.port),
+            models,
+            model_config_file,
+            reload: ReloadOptions {
+                timeout: seconds("reload_timeout", flags.reload_timeout)?,
+                allow_remote: flags.allow_remote_management,
+                allow_unavailable_labels: flags.allow_version_labels_for_unavailable_models,
+            },
+            grpc_address: (flags.port != 0 || grpc_socket.is_none())
+                .then(|| SocketAddr::new(address, flags.port)),
+            grpc_socket,
+            grpc,
+            tensor_content: flags.enable_serialization_as_tensor_content,
             // Two doors on one port: the reference goes on without REST too.
             rest_address: (rest_port != 0 && rest_port != flags.port)
                 .then(|| SocketAddr::new(address, rest_port)),
@@ -123,7 +215,7 @@ impl ServerConfig {
                 .filter(|&ms| ms > 0)
                 .map(Duration::from_millis),
             rest_cors: flags.rest_api_enable_cors_support,
-            poll: Poll::from_seconds(flags.file_system_poll_wait_seconds),
+            poll: Poll::from_seconds(flags.file_system_poll_wait_seconds.into()),
             settle: Duration::from_millis(flags.version_settle_ms),
             follow_symlinks: flags.follow_symlinks,
             warm_up: flags
@@ -132,7 +224,9 @@ impl ServerConfig {
                 .map(|times| times.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)),
             // The reference's 0 means "inline on the manager thread"; here the
             // manager never loads, so 0 is "as many as are useful".
-            load_threads: threads(flags.num_load_threads, cores),
+            load_threads: threads(flags.num_load_threads as usize, cores),
+            unload_threads: threads(flags.num_unload_threads as usize, 1),
+            retries: retries(flags),
             io_threads: threads(flags.io_threads, cores),
             compute_threads: threads(flags.compute_threads, threads_of_batches.number.unwrap_or(cores)),
             compute_thread_name: threads_of_batches.name,
@@ -140,6 +234,7 @@ impl ServerConfig {
             inline_below: Duration::from_micros(flags.inline_below_micros),
             drain_grace: seconds("drain_grace", flags.drain_grace)?,
             drain_timeout: seconds("drain_timeout", flags.drain_timeout)?,
+            warnings,
         })
     }
 }
@@ -163,20 +258,74 @@ fn bind_address(text: &str) -> Result<IpAddr, ConfigError> {
     }
 }
 
-fn models(flags: &ServeFlags) -> Result<Models, ConfigError> {
-    match (&flags.model_repository, &flags.model_name, &flags.model_base_path) {
-        (Some(_), Some(_), _) => Err(ConfigError::Excludes("model_repository", "model_name")),
-        (Some(_), _, Some(_)) => Err(ConfigError::Excludes("model_repository", "model_base_path")),
-        (None, Some(_), None) => Err(ConfigError::Needs("model_name", "model_base_path")),
+/// A path that was given, where an empty one is none, as in the reference.
+fn given(path: Option<&OsString>) -> Option<PathBuf> {
+    path.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn refuse_what_cannot_be_ignored(flags: &ServeFlags) -> Result<(), ConfigError> {
+    if let Some((flag, why)) = flags.others.refused() {
+        return Err(invalid(flag, why.to_owned()));
+    }
+    let parallelism = [
+        "tensorflow_session_parallelism",
+        "tensorflow_intra_op_parallelism",
+        "tensorflow_inter_op_parallelism",
+    ];
+    if parallelism.iter().all(|flag| flags.others.has_other_than(flag, "0")) {
+        let why = "it cannot be set beside both --tensorflow_intra_op_parallelism and \
+                   --tensorflow_inter_op_parallelism";
+        return Err(invalid("tensorflow_session_parallelism", why.to_owned()));
+    }
+    Ok(())
+}
+
+/// A pause that was given stays the same; without one it grows.
+fn retries(flags: &ServeFlags) -> LoadRetries {
+    let most = flags.max_num_load_retries;
+    match flags.load_retry_interval_micros {
+        None => LoadRetries { most, ..LoadRetries::default() },
+        Some(micros) => {
+            let pause = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+            let pause = pause.clamp(limits::LOAD_RETRY_PAUSE_MIN, MAX_PAUSE);
+            LoadRetries { most, pause_first: pause, pause_max: pause }
+        }
+    }
+}
+
+fn models(
+    flags: &ServeFlags,
+    warnings: &mut Vec<String>,
+) -> Result<(Models, Option<ModelConfigFile>), ConfigError> {
+    let (repository, base_path) =
+        (given(flags.model_repository.as_ref()), given(flags.model_base_path.as_ref()));
+    if let Some(path) = given(flags.model_config_file.as_ref()) {
+        if repository.is_some() {
+            return Err(ConfigError::Excludes("model_repository", "model_config_file"));
+        }
+        if base_path.is_some() {
+            warnings.push("--model_base_path has no effect: --model_config_file lists the models".to_owned());
+        }
+        let list = read_model_config(&path)?;
+        warnings.extend(list.iter().flat_map(ModelList::warnings));
+        let poll = u64::try_from(flags.model_config_file_poll_wait_seconds).ok().filter(|&s| s > 0);
+        let file = ModelConfigFile { path, poll: poll.map(Duration::from_secs) };
+        return Ok((Models::Listed(list), Some(file)));
+    }
+    let models = match (repository, &flags.model_name, base_path) {
+        (Some(_), Some(_), _) => return Err(ConfigError::Excludes("model_repository", "model_name")),
+        (Some(_), _, Some(_)) => return Err(ConfigError::Excludes("model_repository", "model_base_path")),
+        (None, Some(_), None) => return Err(ConfigError::Needs("model_name", "model_base_path")),
         (None, name, Some(base_path)) => {
             // As the reference, whose default name is `default`.
             let name = name.as_deref().unwrap_or("default");
             let name = ModelName::new(name).map_err(|why| invalid("model_name", why.to_string()))?;
-            Ok(Models::Single(name, base_path.clone()))
+            Models::Single(name, base_path)
         }
-        (Some(root), None, None) => Ok(Models::Repository(root.clone())),
-        (None, None, None) => Ok(Models::Repository(Path::new(DEFAULT_REPOSITORY).to_owned())),
-    }
+        (Some(root), None, None) => Models::Repository(root),
+        (None, None, None) => Models::Repository(Path::new(DEFAULT_REPOSITORY).to_owned()),
+    };
+    Ok((models, None))
 }
 
 #[cfg(test)]
@@ -201,7 +350,7 @@ mod tests {
     fn no_flags_serve_the_repository_beside_us() {
         let config = resolve(&[]).unwrap();
         assert_eq!(config.models, Models::Repository("model_repository".into()));
-        assert_eq!(config.grpc_address, "0.0.0.0:8500".parse().unwrap());
+        assert_eq!(config.grpc_address, Some("0.0.0.0:8500".parse().unwrap()));
         assert_eq!(config.poll, Poll::Every(Duration::from_secs(1)));
         assert_eq!(config.settle, Duration::from_millis(500));
     }

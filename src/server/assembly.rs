@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 
 use super::io_loops::Kind;
+use super::listeners::{Listener, SocketFile};
 use super::loader::ModelLoader;
+use super::reload::{self, Look};
 use super::{ServerError, io_loops};
-use crate::config::{BatchingConfig, Models, ServerConfig};
+use crate::config::{BatchingConfig, GrpcOptions, Models, ServerConfig};
 use crate::dataplane::DataPlane;
 use crate::execution::{ComputePool, Lane, LaneOptions};
 use crate::ids::ModelName;
 use crate::lifecycle::{self, Aspired, AspiredVersion, Catalog, Manager, ManagerHandle, StateMonitor};
 use crate::limits;
 use crate::repository::{
-    self, AspiredModel, ModelSettings, ModelSource, RepositorySource, Rescan, SourceError, WatchHandle,
+    self, AspiredModel, ListSource, RepositorySource, Rescan, Source as _, SourceError, WatchHandle,
     WatchOptions,
 };
 use crate::storage::{DiskStorage, LinkPolicy, Storage};
@@ -29,13 +31,16 @@ pub struct App {
     pub(super) config: ServerConfig,
     /// Bound; taken when they begin to listen.
     sockets: Vec<(Kind, TcpSocket, SocketAddr)>,
-    pub(super) grpc_address: SocketAddr,
+    pub(super) grpc_address: Option<SocketAddr>,
     pub(super) rest_address: Option<SocketAddr>,
+    socket_file: Option<SocketFile>,
     /// Taken when nothing new shall be loaded any more.
     pub(super) watch: Option<WatchHandle>,
     pub(super) manager: ManagerHandle<ModelLoader>,
     catalog: Arc<Catalog<Lane>>,
     pub(super) states: Arc<StateMonitor>,
+    /// What the last look at the models found.
+    pub(super) looks: tokio::sync::watch::Receiver<Look>,
 }
 
 impl App {
@@ -54,11 +59,16 @@ impl App {
             std::fs::read_dir(root)
                 .map_err(|source| ServerError::Repository { path: root.display().to_string(), source })?;
         }
-        let mut sockets = vec![take_port(Kind::Grpc, config.grpc_address)?];
-        let grpc_address = sockets[0].2;
+        let (mut sockets, mut grpc_address) = (Vec::new(), None);
+        if let Some(wanted) = config.grpc_address {
+            let grpc = take_port(Kind::Grpc, wanted, &config.grpc)?;
+            grpc_address = Some(grpc.2);
+            sockets.push(grpc);
+        }
+        let socket_file = config.grpc_socket.as_deref().map(SocketFile::bind).transpose()?;
         let mut rest_address = None;
         if let Some(wanted) = config.rest_address {
-            match take_port(Kind::Http, wanted) {
+            match take_port(Kind::Http, wanted, &GrpcOptions::default()) {
                 Ok(rest) => {
                     rest_address = Some(rest.2);
                     sockets.push(rest);
@@ -73,26 +83,46 @@ impl App {
 
         let options = lifecycle::Options {
             num_load_threads: NonZeroUsize::new(config.load_threads).unwrap_or(NonZeroUsize::MIN),
-            ..lifecycle::Options::default()
+            num_unload_threads: NonZeroUsize::new(config.unload_threads).unwrap_or(NonZeroUsize::MIN),
+            retry_pause_first: config.retries.pause_first,
+            retry_pause_max: config.retries.pause_max,
+            retries_max: config.retries.most,
         };
         let (manager, catalog, states) = Manager::start(options).map_err(ServerError::Thread)?;
-        let watch = watch(&config, manager.clone()).map_err(ServerError::Thread)?;
-        Ok(Self { config, sockets, grpc_address, rest_address, watch: Some(watch), manager, catalog, states })
+        let (tell, looks) = tokio::sync::watch::channel(Look::default());
+        let watch = Some(watch(&config, manager.clone(), tell).map_err(ServerError::Thread)?);
+        Ok(Self {
+            config,
+            sockets,
+            grpc_address,
+            rest_address,
+            socket_file,
+            watch,
+            manager,
+            catalog,
+            states,
+            looks,
+        })
     }
 
-    /// Opens the ports. From here on clients can connect.
-    pub(super) fn listen(&mut self) -> Result<Vec<(Kind, TcpListener)>, ServerError> {
+    /// Opens the ports and the socket. From here on clients can connect.
+    pub(super) fn listen(&mut self) -> Result<Vec<(Kind, Listener)>, ServerError> {
         let sockets = std::mem::take(&mut self.sockets).into_iter();
         let listen = |(kind, socket, address): (Kind, TcpSocket, SocketAddr)| {
             let listener = socket.listen(limits::LISTEN_BACKLOG);
-            Ok((kind, listener.map_err(|source| ServerError::Listen { address, source })?))
+            let listener = listener.map_err(|source| ServerError::Listen { address, source })?;
+            Ok((kind, Listener::Tcp(listener)))
         };
-        sockets.map(listen).collect()
+        let mut listeners: Vec<_> = sockets.map(listen).collect::<Result<_, ServerError>>()?;
+        if let Some(file) = &mut self.socket_file {
+            listeners.push((Kind::Grpc, file.listen()?));
+        }
+        Ok(listeners)
     }
 
-    /// Where gRPC is, or will be, served.
+    /// Where gRPC is, or will be, served; `None` when on a Unix socket alone.
     #[must_use]
-    pub fn grpc_address(&self) -> SocketAddr {
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
         self.grpc_address
     }
 
@@ -122,65 +152,59 @@ impl App {
 }
 
 /// A bound socket, and the address that it got.
-fn take_port(kind: Kind, address: SocketAddr) -> Result<(Kind, TcpSocket, SocketAddr), ServerError> {
-    let socket = io_loops::bind(address)?;
+fn take_port(
+    kind: Kind,
+    address: SocketAddr,
+    options: &GrpcOptions,
+) -> Result<(Kind, TcpSocket, SocketAddr), ServerError> {
+    let socket = io_loops::bind(address, options)?;
     let got = socket.local_addr().map_err(|source| ServerError::Listen { address, source })?;
     Ok((kind, socket, got))
 }
 
 /// Starts to look for models, and tells the manager what is found.
-fn watch(config: &ServerConfig, manager: ManagerHandle<ModelLoader>) -> std::io::Result<WatchHandle> {
+fn watch(
+    config: &ServerConfig,
+    manager: ManagerHandle<ModelLoader>,
+    tell: tokio::sync::watch::Sender<Look>,
+) -> std::io::Result<WatchHandle> {
     let pool_name = config.compute_thread_name.as_deref().unwrap_or("compute");
     let pool = ComputePool::named(pool_name, config.compute_threads)?;
     let batching = config.batching.clone();
     let warm_up = config.warm_up;
     let lanes = LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() };
-    let configured: Vec<ModelName> = match &config.models {
-        Models::Repository(_) => Vec::new(),
-        Models::Single(name, _) => vec![name.clone()],
-    };
-    let mut told = false;
     let mut stated = None;
+    // A look that fails is no reason to unload anything, and is logged there.
     let sink = move |looked: Result<Rescan, SourceError>| {
-        match looked {
+        if let Ok(rescan) = looked {
             // Most looks find what the last one found. Telling it again would change
             // nothing, and costs a fifth of a poll of ten thousand models.
-            Ok(rescan) if stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) => {}
-            Ok(rescan) => {
+            if !stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) {
                 manager.aspire(aspired(&rescan, &pool, lanes, &batching, warm_up));
                 stated = Some(rescan.models);
             }
-            // At the start, a base path that cannot be read is a model without
-            // versions: tried, and failed. Later it is no reason to unload.
-            Err(_) if !told => {
-                let none =
-                    || Aspired { versions: Vec::new(), labels: BTreeMap::new(), first_is_coming: false };
-                manager.aspire(configured.iter().map(|name| (name.clone(), none())).collect());
-            }
-            Err(_) => {}
+            // After it, so that whoever hears of the look can wait for the models.
+            let is_settling = rescan.look_again_in.is_some();
+            tell.send_replace(Look { edition: rescan.edition, is_settling, troubles: rescan.troubles });
         }
-        told = true;
     };
-    let (disk, root) = match &config.models {
-        Models::Repository(root) | Models::Single(_, root) => (disk(root, config.follow_symlinks), root),
-    };
-    let options = WatchOptions {
-        poll: config.poll,
-        hints: vec![PathBuf::from(root)],
-        follow_links: config.follow_symlinks,
-    };
-    match &config.models {
-        Models::Repository(_) => {
-            repository::watch::spawn(RepositorySource::new(disk, config.settle), options, sink)
+    let options = |hints| WatchOptions { poll: config.poll, hints, follow_links: config.follow_symlinks };
+    match reload::served(config) {
+        Some(list) => {
+            let list = list.unwrap_or_default();
+            let mut source = ListSource::new(config.settle);
+            source.configure(reload::places(&list, reload::FIRST_EDITION, config));
+            repository::watch::spawn(source, options(reload::hints(&list)), sink)
         }
-        Models::Single(name, _) => {
-            let source = ModelSource::new(name.clone(), disk, ModelSettings::default(), config.settle);
-            repository::watch::spawn(source, options, sink)
+        None => {
+            let Models::Repository(root) = &config.models else { unreachable!("all others have a list") };
+            let source = RepositorySource::new(disk(root, config.follow_symlinks), config.settle);
+            repository::watch::spawn(source, options(vec![root.clone()]), sink)
         }
     }
 }
 
-fn disk(root: &Path, follow_symlinks: bool) -> Arc<dyn Storage> {
+pub(super) fn disk(root: &Path, follow_symlinks: bool) -> Arc<dyn Storage> {
     let links = if follow_symlinks { LinkPolicy::Follow } else { LinkPolicy::Within };
     Arc::new(DiskStorage::new(root.to_owned(), links))
 }

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -16,7 +16,9 @@ use tonic_reflection::server::Builder as Reflection;
 use tower_service::Service as _;
 
 use super::ServerError;
+use crate::config::GrpcOptions;
 use crate::frontends::tfs::grpc::Door;
+use crate::frontends::tfs::management::Peer;
 use crate::proto::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use crate::{limits, proto};
 
@@ -65,32 +67,50 @@ impl Services {
     }
 
     /// Serves one connection. To be driven by whoever spawned it.
-    pub(super) fn connection(&self, socket: TcpStream) -> Connection {
-        http2::Builder::new(TokioExecutor::new())
+    pub(super) fn connection<S>(&self, socket: S, peer: Peer, options: &GrpcOptions) -> Connection<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let streams = options.concurrent_streams_max.unwrap_or(limits::HTTP2_STREAMS_MAX);
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
-            .serve_connection(TokioIo::new(socket), self.clone())
+            .max_concurrent_streams(streams)
+            .keep_alive_interval(options.keepalive_time);
+        if let Some(timeout) = options.keepalive_timeout {
+            builder.keep_alive_timeout(timeout);
+        }
+        builder.serve_connection(TokioIo::new(socket), Caller { services: self.clone(), peer })
     }
 }
 
 /// One HTTP/2 connection being served.
-pub(super) type Connection = http2::Connection<TokioIo<TcpStream>, Services, TokioExecutor>;
+pub(super) type Connection<S> = http2::Connection<TokioIo<S>, Caller, TokioExecutor>;
+
+/// The services, and whom they serve on one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    services: Services,
+    peer: Peer,
+}
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl hyper::service::Service<Request<Incoming>> for Services {
+impl hyper::service::Service<Request<Incoming>> for Caller {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         const PREDICTION: &str = "/tensorflow.serving.PredictionService/";
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
         if request.uri().path().starts_with(PREDICTION) {
-            return self.prediction.clone().call(request);
+            return self.services.prediction.clone().call(request);
         }
-        Box::pin(self.others.clone().call(request))
+        // Who asks matters to management alone, and costs an allocation to say.
+        request.extensions_mut().insert(self.peer);
+        Box::pin(self.services.others.clone().call(request))
     }
 }

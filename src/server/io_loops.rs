@@ -5,17 +5,21 @@
 //! with one runtime over all cores (`docs/performance.md`). The price is that
 //! connections are spread when they are accepted, in turns, and stay.
 
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 
 use super::ServerError;
-use super::grpc::Services;
+use super::grpc::{Connection, Services};
 use super::http::HttpService;
+use super::listeners::{Listener, Socket};
+use crate::config::GrpcOptions;
 use crate::limits;
 
 /// What one loop serves, port by port.
@@ -33,7 +37,7 @@ pub(super) enum Kind {
 }
 
 /// Where the sockets of one loop are handed in.
-pub(super) type Give = mpsc::Sender<(Kind, StdTcpStream)>;
+pub(super) type Give = mpsc::Sender<(Kind, Socket)>;
 
 /// The running loops.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ pub(super) struct IoLoops {
 
 impl IoLoops {
     /// Starts one loop for each of these sets of doors.
-    pub(super) fn start(doors: Vec<Doors>) -> Result<Self, ServerError> {
+    pub(super) fn start(doors: Vec<Doors>, options: &GrpcOptions) -> Result<Self, ServerError> {
         let (drain, draining) = watch::channel(false);
         let (end, ended) = mpsc::channel(doors.len().max(1));
         let (mut sockets, mut threads) = (Vec::new(), Vec::new());
@@ -57,9 +61,9 @@ impl IoLoops {
                 .enable_all()
                 .build()
                 .map_err(ServerError::Thread)?;
-            let (draining, end) = (draining.clone(), end.clone());
+            let (draining, end, options) = (draining.clone(), end.clone(), options.clone());
             let run = move || {
-                let outcome = runtime.block_on(serve(doors, take, draining));
+                let outcome = runtime.block_on(serve(doors, options, take, draining));
                 // With it go the connections, and with them their handles.
                 drop(runtime);
                 // Nobody listens any more when the server has stopped waiting.
@@ -73,14 +77,12 @@ impl IoLoops {
     }
 
     /// Accepts connections of one port and hands them out in turns, for ever.
-    pub(super) async fn accept(sockets: Vec<Give>, kind: Kind, listener: TcpListener) {
+    pub(super) async fn accept(sockets: Vec<Give>, kind: Kind, listener: Listener) {
         for turn in (0..sockets.len()).cycle() {
             let socket = loop {
                 match listener.accept().await {
-                    Ok((socket, _)) => match prepare(socket) {
-                        Ok(socket) => break socket,
-                        Err(error) => tracing::debug!(%error, "a connection was lost as it came"),
-                    },
+                    Ok(Some(socket)) => break socket,
+                    Ok(None) => {}
                     Err(error) => {
                         // Out of file descriptors, most likely: some will be closed.
                         tracing::warn!(%error, "cannot accept a connection");
@@ -126,20 +128,18 @@ impl IoLoops {
     }
 }
 
-/// From the acceptor's runtime to none, on the way to the loop's.
-fn prepare(socket: TcpStream) -> std::io::Result<StdTcpStream> {
-    socket.set_nodelay(true)?;
-    socket.into_std()
-}
-
 /// Serves the sockets that come until asked to stop, then lets each connection
 /// finish what it has begun.
 async fn serve(
     doors: Doors,
-    mut sockets: mpsc::Receiver<(Kind, StdTcpStream)>,
+    options: GrpcOptions,
+    mut sockets: mpsc::Receiver<(Kind, Socket)>,
     mut draining: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let connections = GracefulShutdown::new();
+    let drained = draining.clone();
+    // Each connection holds a sender: when none is left, all have ended.
+    let (open, mut all_closed) = mpsc::channel::<std::convert::Infallible>(1);
     loop {
         let socket = tokio::select! {
             socket = sockets.recv() => socket,
@@ -147,36 +147,107 @@ async fn serve(
             _ = draining.wait_for(|&draining| draining) => None,
         };
         let Some((kind, socket)) = socket else { break };
-        let socket = TcpStream::from_std(socket)?;
-        match kind {
-            Kind::Grpc => drive(connections.watch(doors.grpc.connection(socket))),
-            Kind::Http => drive(connections.watch(doors.http.connection(socket))),
+        let (peer, drained, open) = (socket.peer(), drained.clone(), open.clone());
+        match (kind, socket) {
+            (Kind::Http, Socket::Tcp(socket, _)) => {
+                let socket = tokio::net::TcpStream::from_std(socket)?;
+                tokio::spawn(tell_end(connections.watch(doors.http.connection(socket))));
+            }
+            (Kind::Grpc, Socket::Tcp(socket, _)) => {
+                let socket = tokio::net::TcpStream::from_std(socket)?;
+                let connection = doors.grpc.connection(socket, peer, &options);
+                tokio::spawn(tell_end(drive(connection, Age::of(&options), drained, open)));
+            }
+            // What comes through a Unix socket is always gRPC.
+            (Kind::Http | Kind::Grpc, Socket::Unix(socket)) => {
+                let socket = tokio::net::UnixStream::from_std(socket)?;
+                let connection = doors.grpc.connection(socket, peer, &options);
+                tokio::spawn(tell_end(drive(connection, Age::of(&options), drained, open)));
+            }
         }
     }
     connections.shutdown().await;
+    drop(open);
+    let _: Option<std::convert::Infallible> = all_closed.recv().await;
     Ok(())
 }
 
-/// Lets a connection run beside the others.
-fn drive<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>> + Send + 'static) {
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            // A caller that left in the middle, or that speaks another protocol.
-            tracing::debug!(%error, "a connection ended badly");
+/// Runs a connection to its end.
+async fn tell_end<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>>) {
+    if let Err(error) = connection.await {
+        // A caller that left in the middle, or that speaks another protocol.
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// How old a connection may become, and how long it may then take to end.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    most: Option<Duration>,
+    grace: Option<Duration>,
+}
+
+impl Age {
+    /// Give or take a tenth, as gRPC does it, so that connections that were
+    /// opened together do not all come back together.
+    fn of(options: &GrpcOptions) -> Self {
+        let share =
+            f64::from(u16::try_from(RandomState::new().hash_one(()) & 0xffff).unwrap_or(0)) / 65_535.0;
+        let most = options.connection_age_max.map(|most| most.mul_f64(0.9 + 0.2 * share));
+        Self { most, grace: options.connection_age_grace }
+    }
+}
+
+/// One connection to its end. It is told to go away when the server drains or
+/// when it is old; requests in flight go on.
+async fn drive<S>(
+    connection: Connection<S>,
+    age: Age,
+    mut draining: watch::Receiver<bool>,
+    _open: mpsc::Sender<std::convert::Infallible>,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut connection = pin!(connection);
+    let grace = tokio::select! {
+        biased;
+        outcome = connection.as_mut() => Err(outcome),
+        _ = draining.wait_for(|&draining| draining) => Ok(None),
+        () = after(age.most) => Ok(age.grace),
+    };
+    match grace {
+        Err(outcome) => outcome,
+        Ok(grace) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = connection => outcome,
+                () = after(grace) => Ok(()),
+            }
         }
-    });
+    }
+}
+
+/// Ends after `pause`, or never.
+async fn after(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A bound port that does not listen yet, so that a conflict is known at once
 /// and a probe still finds the port closed.
-pub(super) fn bind(address: SocketAddr) -> Result<tokio::net::TcpSocket, ServerError> {
+pub(super) fn bind(address: SocketAddr, options: &GrpcOptions) -> Result<tokio::net::TcpSocket, ServerError> {
     let refused = |source| ServerError::Listen { address, source };
     let socket = if address.is_ipv4() {
         tokio::net::TcpSocket::new_v4().map_err(refused)?
     } else {
         tokio::net::TcpSocket::new_v6().map_err(refused)?
     };
-    socket.set_reuseaddr(true).map_err(refused)?;
+    socket.set_reuseaddr(options.reuse_address.unwrap_or(true)).map_err(refused)?;
+    #[cfg(unix)]
+    socket.set_reuseport(options.reuse_port.unwrap_or(false)).map_err(refused)?;
     socket.bind(address).map_err(refused)?;
     Ok(socket)
 }

@@ -17,7 +17,7 @@ use crate::storage::{ModelDir, StorageError};
 #[derive(Debug, Clone)]
 pub(super) struct ModelLoader {
     pub(super) dir: ModelDir,
-    /// What `model.toml` says it is, where it says so.
+    /// What `model.toml` or the list of models says it is, where it says so.
     pub(super) platform: Option<String>,
     pub(super) pool: Arc<ComputePool>,
     pub(super) options: LaneOptions,
@@ -37,8 +37,9 @@ impl Loader for ModelLoader {
             engines::open(&self.dir).map_err(|error| LoadError::new(code(&error), error.to_string()))?;
         if let Some(wanted) = self.platform.as_deref().filter(|wanted| *wanted != servable.platform()) {
             let (folder, found) = (self.dir.display(""), servable.platform());
-            let text =
-                format!("{folder}: it holds a model of platform {found}, and model.toml says {wanted}");
+            let text = format!(
+                "{folder}: it holds a model of platform {found}, and is said to be of platform {wanted}"
+            );
             return Err(LoadError::new(Code::InvalidArgument, text));
         }
         let batching = self.batching()?;

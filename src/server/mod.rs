@@ -4,7 +4,9 @@ mod assembly;
 mod grpc;
 mod http;
 mod io_loops;
+mod listeners;
 mod loader;
+mod reload;
 mod run;
 mod signals;
 mod warm_up;
@@ -33,6 +35,14 @@ pub enum ServerError {
     Listen {
         /// Where.
         address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The Unix socket cannot be had.
+    #[error("cannot listen on unix:{path}: {source}")]
+    ListenUnix {
+        /// Where.
+        path: String,
         /// Why not.
         source: std::io::Error,
     },

@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::field::display;
 
 use super::grpc::{self, Services};
 use super::http::HttpService;
 use super::io_loops::{Doors, IoLoops};
-use super::{App, ServerError};
+use super::{App, ServerError, reload};
+use crate::dataplane::DataPlane;
 use crate::frontends::health::{HealthTeller, health};
 use crate::frontends::tfs::grpc::Door;
+use crate::frontends::tfs::management::Management;
 use crate::frontends::tfs::rest;
+use crate::frontends::tfs::tensor_proto::Form;
 use crate::ids::{ModelName, ServableId};
 use crate::lifecycle::{State, StateMonitor};
+use crate::limits;
 
 /// States change in bursts; they are told at most this often.
 const TELLING_PAUSE: Duration = Duration::from_millis(10);
@@ -40,6 +45,9 @@ impl App {
             () = self.states.first_pass() => true,
             _ = stop.recv() => false,
         };
+        if tried {
+            reload::warn_of_labels(&self);
+        }
         let outcome = if tried { self.serve(&mut stop, announce).await } else { Ok(()) };
         self.stop_watching();
         // A load that hangs, or a request that outlived the drain, would hold
@@ -58,6 +66,17 @@ impl App {
         }
     }
 
+    /// The gRPC door of one more I/O loop.
+    fn door(&self, plane: Arc<DataPlane>, management: &Management) -> Door {
+        let form = if self.config.tensor_content { Form::Content } else { Form::TypedFields };
+        let most = limits::MESSAGE_BYTES_MAX;
+        let (receive, send) = (self.config.grpc.receive_bytes_max, self.config.grpc.send_bytes_max);
+        Door::new(plane)
+            .answering_in(form)
+            .managed(management.clone())
+            .bounded(receive.unwrap_or(most), send.unwrap_or(most))
+    }
+
     async fn serve(
         &mut self,
         stop: &mut mpsc::Receiver<()>,
@@ -65,34 +84,38 @@ impl App {
     ) -> Result<(), ServerError> {
         let (mut teller, health) = health().await;
         let shared = grpc::shared_services(health)?;
+        let (inbox, mut wishes) = reload::inbox();
+        let management = Management::new(inbox, self.config.reload.allow_remote);
         let rest_options = rest::Options { timeout: self.config.rest_timeout, cors: self.config.rest_cors };
         let doors: Vec<Doors> = (0..self.config.io_threads)
             .map(|_| {
                 let plane = Arc::new(self.data_plane());
-                let grpc = Services::new(shared.clone(), &Door::new(Arc::clone(&plane)));
+                let grpc = Services::new(shared.clone(), &self.door(Arc::clone(&plane), &management));
                 let http = HttpService::new(rest::Door::new(plane, teller.readiness(), rest_options));
                 Doors { grpc, http }
             })
             .collect();
-        let mut loops = IoLoops::start(doors)?;
+        let mut loops = IoLoops::start(doors, &self.config.grpc)?;
         teller.tell(&availability(&self.states), true).await;
         let listeners = self.listen()?;
         let mut accepting = JoinSet::new();
         for (kind, listener) in listeners {
             accepting.spawn(IoLoops::accept(loops.sockets(), kind, listener));
         }
-        match self.rest_address {
-            Some(rest) => tracing::info!(grpc = %self.grpc_address, %rest, "serving"),
-            None => tracing::info!(grpc = %self.grpc_address, "serving"),
-        }
+        let (grpc, rest) = (self.grpc_address.map(display), self.rest_address.map(display));
+        let socket = self.config.grpc_socket.as_ref().map(|path| path.display().to_string());
+        tracing::info!(grpc, socket, rest, "serving");
         announce(self);
 
         let broken = tokio::select! {
             never = keep_telling(&mut teller, self) => match never {},
+            never = reload::keep_reloading(self, &mut wishes) => match never {},
             broken = loops.failure() => Some(broken),
             _ = stop.recv() => None,
         };
-        // Nothing is loaded any more: what is served now is served to the end.
+        // Nothing is loaded any more: what is served now is served to the end. A
+        // reload under way is told so.
+        drop(wishes);
         self.stop_watching();
         teller.tell(&availability(&self.states), false).await;
         if let Some(broken) = broken {

@@ -41,7 +41,8 @@ def longshore_binary() -> Path:
 class Server:
     """One running server, on a port that it picked itself."""
 
-    def __init__(self, repository: Path, *flags: str):
+    def __init__(self, repository: Path, *flags: str, lists: bool = False):
+        """`lists`: the flags say which models are served; else all of `repository`."""
         self.repository = repository
         self.address = ""
         self.rest_address = ""
@@ -50,7 +51,7 @@ class Server:
         self.process = subprocess.Popen(
             [
                 longshore_binary(),
-                f"--model_repository={repository}",
+                *([] if lists else [f"--model_repository={repository}"]),
                 "--bind_address=127.0.0.1",
                 "--port=0",
                 *([] if any(flag.startswith("--rest_api_port") for flag in flags) else [f"--rest_api_port={free_port()}"]),
@@ -128,11 +129,11 @@ def start(tmp_path):
     """Starts servers with flags of the test's own; each is stopped at its end."""
     servers = []
 
-    def start_one(*flags: str, repository: Path | None = None) -> Server:
+    def start_one(*flags: str, repository: Path | None = None, lists: bool = False) -> Server:
         if repository is None:
             repository = tmp_path / "models"
             repository.mkdir(exist_ok=True)
-        servers.append(Server(repository, *flags))
+        servers.append(Server(repository, *flags, lists=lists))
         return servers[-1]
 
     yield start_one

@@ -51,25 +51,24 @@ async fn a_second_signal_cuts_the_grace_short() {
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
-struct Process {
+/// The binary, running.
+pub struct Process {
     child: Child,
-    said: String,
+    pub said: String,
 }
 
 impl Process {
     /// Starts the binary and waits for the line that says where gRPC is.
     fn start(repo: &Repo, more: &[&str]) -> (Self, String) {
+        let root = format!("--model_repository={}", repo.root().display());
+        Self::start_with(&[&[root.as_str(), "--port=0"], more].concat())
+    }
+
+    /// The same, with no word on what to serve, nor on the port.
+    pub fn start_with(args: &[&str]) -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
-            .arg("--model_repository")
-            .arg(repo.root())
-            .args([
-                "--port=0",
-                "--rest_api_port=0",
-                "--bind-address=127.0.0.1",
-                "--drain_grace=0.2",
-                "--log_format=json",
-            ])
-            .args(more)
+            .args(["--rest_api_port=0", "--bind-address=127.0.0.1", "--drain_grace=0.2", "--log_format=json"])
+            .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -88,13 +87,13 @@ impl Process {
         (Self { child, said }, address)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Exit code and log lines.
-    fn end(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
+    pub fn end(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
         let start = Instant::now();
         let code = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -137,8 +136,9 @@ fn the_binary_says_where_it_serves_and_ends_with_0_on_either_signal() {
     }
 }
 
+/// Runs the binary to its end.
 #[track_caller]
-fn ends_with(args: &[&str], code: i32, says: &str) {
+pub fn ends_with(args: &[&str], code: i32, says: &str) {
     let out = Command::new(env!("CARGO_BIN_EXE_longshore")).args(args).output().unwrap();
     let text = String::from_utf8_lossy(&out.stderr) + String::from_utf8_lossy(&out.stdout);
     assert_eq!(out.status.code(), Some(code), "{args:?}: {text}");

@@ -2,12 +2,14 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no public face")]
 
 mod batching;
+mod config;
 mod drain;
 mod fuzz_corpus;
 mod inference;
 mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;
+mod reload;
 mod rest;
 mod rollouts;
 mod server;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use longshore::config::{BatchingConfig, Models, ServerConfig};
+use longshore::config::{BatchingConfig, GrpcOptions, LoadRetries, Models, ReloadOptions, ServerConfig};
 use longshore::proto::tensorflow::serving as pb;
 use longshore::proto::tensorflow::{TensorProto, TensorShapeProto, tensor_shape_proto::Dim};
 use longshore::repository::Poll;
@@ -100,7 +100,12 @@ pub struct TestServer {
 pub fn config(root: PathBuf) -> ServerConfig {
     ServerConfig {
         models: Models::Repository(root),
-        grpc_address: "127.0.0.1:0".parse().unwrap(),
+        model_config_file: None,
+        reload: ReloadOptions::default(),
+        grpc_address: Some("127.0.0.1:0".parse().unwrap()),
+        grpc_socket: None,
+        grpc: GrpcOptions::default(),
+        tensor_content: false,
         rest_address: Some("127.0.0.1:0".parse().unwrap()),
         rest_may_be_absent: false,
         rest_timeout: Some(Duration::from_secs(30)),
@@ -110,6 +115,8 @@ pub fn config(root: PathBuf) -> ServerConfig {
         follow_symlinks: false,
         warm_up: Some(NonZeroU32::MIN),
         load_threads: 2,
+        unload_threads: 1,
+        retries: LoadRetries::default(),
         io_threads: 2,
         compute_threads: 2,
         compute_thread_name: None,
@@ -117,6 +124,7 @@ pub fn config(root: PathBuf) -> ServerConfig {
         inline_below: Duration::from_micros(100),
         drain_grace: Duration::from_millis(50),
         drain_timeout: Duration::from_secs(10),
+        warnings: Vec::new(),
     }
 }
 
@@ -139,7 +147,10 @@ impl TestServer {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let app = App::bind(config)?;
-                app.run(stopped, |app| tell.send((app.grpc_address(), app.rest_address())).unwrap()).await
+                app.run(stopped, |app| {
+                    tell.send((app.grpc_address().unwrap(), app.rest_address())).unwrap();
+                })
+                .await
             })
         });
         let told = tokio::time::timeout(PATIENCE, told).await;

@@ -8,6 +8,7 @@ use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::management::{Management, Peer};
 use super::{inference, signature_def, tensor_proto};
 use crate::dataplane::{DataPlane, Inference, Inferred, MultiInference, Predict, Predicted, TaskResult};
 use crate::error::{Code, ServingError};
@@ -19,6 +20,7 @@ use crate::proto::tensorflow::TensorProto;
 use crate::proto::tensorflow::serving as pb;
 use crate::tensor::NamedTensors;
 use pb::internal::SerializedInput;
+use pb::metric::ValueIncrease;
 use pb::model_service_server::{ModelService, ModelServiceServer};
 use pb::model_spec::VersionChoice as WireChoice;
 use pb::prediction_service_server::{PredictionService, PredictionServiceServer};
@@ -27,21 +29,52 @@ use pb::prediction_service_server::{PredictionService, PredictionServiceServer};
 #[derive(Debug, Clone)]
 pub struct Door {
     plane: Arc<DataPlane>,
+    form: tensor_proto::Form,
+    management: Option<Management>,
+    receive_bytes_max: usize,
+    send_bytes_max: usize,
 }
 
 impl Door {
     /// The door of one I/O loop.
     #[must_use]
     pub fn new(plane: Arc<DataPlane>) -> Self {
-        Self { plane }
+        Self {
+            plane,
+            form: tensor_proto::Form::default(),
+            management: None,
+            receive_bytes_max: limits::MESSAGE_BYTES_MAX,
+            send_bytes_max: limits::MESSAGE_BYTES_MAX,
+        }
+    }
+
+    /// The same, with answers in this form.
+    #[must_use]
+    pub fn answering_in(self, form: tensor_proto::Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// The same, with calls that change what is served. Without it they are
+    /// UNIMPLEMENTED.
+    #[must_use]
+    pub fn managed(self, management: Management) -> Self {
+        Self { management: Some(management), ..self }
+    }
+
+    /// The same, with other bounds on messages, in bytes of a request and of an
+    /// answer; never more than [`limits::MESSAGE_BYTES_MAX`].
+    #[must_use]
+    pub fn bounded(self, receive: usize, send: usize) -> Self {
+        let most = limits::MESSAGE_BYTES_MAX;
+        Self { receive_bytes_max: receive.min(most), send_bytes_max: send.min(most), ..self }
     }
 
     /// `tensorflow.serving.PredictionService`, with our bounds on messages.
     #[must_use]
     pub fn prediction_service(&self) -> PredictionServiceServer<Self> {
         PredictionServiceServer::new(self.clone())
-            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(self.receive_bytes_max)
+            .max_encoding_message_size(self.send_bytes_max)
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
     }
 
@@ -49,8 +82,8 @@ impl Door {
     #[must_use]
     pub fn model_service(&self) -> ModelServiceServer<Self> {
         ModelServiceServer::new(self.clone())
-            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(self.receive_bytes_max)
+            .max_encoding_message_size(self.send_bytes_max)
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
     }
 
@@ -72,7 +105,7 @@ impl Door {
         // The name is the caller's; it goes back as it came.
         let name = asked.query.name.clone();
         let answer = self.plane.predict(asked).await?;
-        Ok(predict_response(name, answer))
+        Ok(predict_response(name, answer, self.form))
     }
 
     async fn classify(
@@ -168,6 +201,26 @@ impl Door {
     }
 }
 
+impl Door {
+    async fn reload(
+        &self,
+        peer: Option<Peer>,
+        request: pb::ReloadConfigRequest,
+    ) -> Result<pb::ReloadConfigResponse, ServingError> {
+        let Some(management) = &self.management else {
+            let text = "HandleReloadConfigRequest is not served at this door";
+            return Err(ServingError::new(Code::Unimplemented, text));
+        };
+        management.open_to(peer)?.reload(request.config.unwrap_or_default()).await?;
+        // None of the reference's counters is kept, and it tells 0 of what it does not know.
+        let metric = |name| pb::Metric { name, value_increase: Some(ValueIncrease::Int64ValueIncrease(0)) };
+        Ok(pb::ReloadConfigResponse {
+            status: Some(pb::StatusProto { error_code: Code::Ok as i32, error_message: String::new() }),
+            metric: request.metric_names.into_iter().map(metric).collect(),
+        })
+    }
+}
+
 /// The one metadata field there is.
 const SIGNATURE_DEF: &str = "signature_def";
 
@@ -202,9 +255,13 @@ fn resolved_spec(name: String, version: i64, signature_name: String) -> pb::Mode
 }
 
 /// The answer to a Predict of the model that the caller called `name`.
-pub(super) fn predict_response(name: String, answer: Predicted) -> pb::PredictResponse {
+pub(super) fn predict_response(
+    name: String,
+    answer: Predicted,
+    form: tensor_proto::Form,
+) -> pb::PredictResponse {
     let outputs = answer.outputs.into_iter();
-    let encode = |tensor| tensor_proto::encode(tensor, tensor_proto::Form::TypedFields);
+    let encode = |tensor| tensor_proto::encode(tensor, form);
     pb::PredictResponse {
         outputs: outputs.map(|(alias, tensor)| (alias.as_ref().to_owned(), encode(tensor))).collect(),
         model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
@@ -269,10 +326,6 @@ fn timeout(text: &str) -> Option<Duration> {
     })
 }
 
-fn not_served_yet<T>(rpc: &str) -> Result<Response<T>, Status> {
-    Err(Status::unimplemented(format!("{rpc} is not served by this build yet")))
-}
-
 #[tonic::async_trait]
 impl PredictionService for Door {
     async fn predict(
@@ -326,9 +379,10 @@ impl ModelService for Door {
 
     async fn handle_reload_config_request(
         &self,
-        _: Request<pb::ReloadConfigRequest>,
+        request: Request<pb::ReloadConfigRequest>,
     ) -> Result<Response<pb::ReloadConfigResponse>, Status> {
-        not_served_yet("HandleReloadConfigRequest")
+        let peer = request.extensions().get::<Peer>().copied();
+        self.reload(peer, request.into_inner()).await.map(Response::new).map_err(|e| grpc_status(&e))
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod grpc;
 pub mod inference;
+pub mod management;
 pub mod prediction_log;
 pub mod rest;
 pub mod signature_def;

@@ -31,6 +31,7 @@ use self::coding::CodingError;
 use self::path::{NoRoute, Route, Verb};
 use self::request::{Format, Request};
 use super::grpc;
+use super::tensor_proto::Form;
 use crate::dataplane::{DataPlane, Predict, Predicted};
 use crate::error::{Code, ServingError};
 use crate::frontends::health::Readiness;
@@ -209,7 +210,10 @@ impl Door {
         let asked = self.asked(query, request.signature, inputs, request.outputs_wanted);
         let predicted = self.plane.predict_on(handle, asked).await?;
         if is_protobuf(headers, header::ACCEPT) {
-            return Ok(answer(PROTOBUF, grpc::predict_response(name, predicted).encode_to_vec()));
+            return Ok(answer(
+                PROTOBUF,
+                grpc::predict_response(name, predicted, Form::TypedFields).encode_to_vec(),
+            ));
         }
         Ok(answer(JSON, written(format, &predicted)?))
     }
@@ -228,7 +232,7 @@ impl Door {
         if headers.contains_key(header::ACCEPT) && accepts_json_only(headers) {
             return Ok(answer(JSON, written(Format::Columnar, &predicted)?));
         }
-        Ok(answer(PROTOBUF, grpc::predict_response(name, predicted).encode_to_vec()))
+        Ok(answer(PROTOBUF, grpc::predict_response(name, predicted, Form::TypedFields).encode_to_vec()))
     }
 
     fn asked(
