@@ -23,7 +23,7 @@ use crate::config::{
 };
 use crate::error::{Code, ServingError};
 use crate::frontends::tfs::management::{Manage, Reloaded};
-use crate::ids::{ModelName, Version};
+use crate::ids::ModelName;
 use crate::lifecycle::State;
 use crate::limits;
 use crate::proto::tensorflow::serving as pb;
@@ -253,16 +253,19 @@ impl Verdict<'_> {
         if looks.wait_for(|look| look.edition >= self.edition).await.is_err() {
             return;
         }
-        self.app.manager.tried(touched).await;
-        let mut states = self.app.states.subscribe();
         let patience = Instant::now() + limits::FIRST_VERSION_WAIT_MAX;
-        // A version that was just put there is loaded once its files rest.
-        while self.bad_labels().next().is_some()
-            && (looks.borrow_and_update().is_settling || self.is_loading_a_label())
-        {
+        let mut awaited = touched;
+        loop {
+            // Read first: what this look found is what is waited for next.
+            let is_settling = looks.borrow_and_update().is_settling;
+            self.app.manager.tried(awaited).await;
+            awaited = self.bad_labels().map(|(name, _)| name.clone()).collect();
+            if awaited.is_empty() || !is_settling {
+                return;
+            }
+            // A version that was just put there is loaded once its files rest.
             tokio::select! {
                 changed = looks.changed() => if changed.is_err() { return },
-                changed = states.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(patience) => return,
             }
         }
@@ -278,13 +281,6 @@ impl Verdict<'_> {
         let labels =
             self.list.models.iter().flat_map(|(name, model)| model.labels().map(move |l| (name, l.1)));
         labels.filter(|(name, version)| self.state(name, *version) != Some(State::Available))
-    }
-
-    fn is_loading_a_label(&self) -> bool {
-        self.bad_labels().any(|(name, version)| {
-            Version::new(version).is_some()
-                && matches!(self.state(name, version), Some(State::Start | State::Loading))
-        })
     }
 
     /// What became of the new models, and of the labels.

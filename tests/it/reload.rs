@@ -129,7 +129,12 @@ async fn models_come_and_go_and_the_answer_comes_when_the_new_ones_serve() {
 
 #[tokio::test]
 async fn one_push_brings_a_version_and_moves_a_label_to_it() {
-    let (server, mut client) = start(Repo::with("m", 1, &file())).await;
+    let repo = Repo::with("m", 1, &file());
+    let settle = Duration::from_millis(400);
+    let models = Models::Listed(Some(Default::default()));
+    let config = ServerConfig { models, settle, ..config(repo.root()) };
+    let server = TestServer::start_with(repo, config).await;
+    let mut client = server.client().await;
     let m = model(&server.repo, "m");
     reload(&mut client, &[labelled(m.clone(), &[("stable", 1)])]).await.unwrap();
     assert_eq!(ask_label(&mut client, "m", "stable").await.unwrap(), 1);
