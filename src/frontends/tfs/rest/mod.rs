@@ -10,6 +10,7 @@
 //! `application/x-protobuf` in both directions.
 
 mod coding;
+mod examples;
 mod json;
 mod number;
 mod path;
@@ -32,8 +33,8 @@ use self::path::{NoRoute, Route, Verb};
 use self::request::{Format, Request};
 use super::grpc;
 use super::tensor_proto::Form;
-use crate::dataplane::{DataPlane, Predict, Predicted};
-use crate::error::{Code, ServingError};
+use crate::dataplane::{DataPlane, Inference, Predict, Predicted};
+use crate::error::ServingError;
 use crate::frontends::health::Readiness;
 use crate::frontends::status::http_status;
 use crate::ids::{ModelQuery, VersionChoice};
@@ -137,8 +138,16 @@ impl Door {
             Ok(Route::Status(query)) => self.status(query),
             Ok(Route::Metadata(query)) => self.metadata(query),
             Ok(Route::Infer(query, Verb::Predict)) => self.predict(&parts.headers, query, body).await,
-            Ok(Route::Infer(_, Verb::Classify)) => Err(not_served_yet("classify").into()),
-            Ok(Route::Infer(_, Verb::Regress)) => Err(not_served_yet("regress").into()),
+            Ok(Route::Infer(query, Verb::Classify)) => {
+                let asked = self.inference(&parts.headers, query, body)?;
+                let answered = self.plane.classify(asked).await?;
+                Ok(answer(JSON, write::classes(&answered.result)?))
+            }
+            Ok(Route::Infer(query, Verb::Regress)) => {
+                let asked = self.inference(&parts.headers, query, body)?;
+                let answered = self.plane.regress(asked).await?;
+                Ok(answer(JSON, write::values(&answered.result)?))
+            }
             Ok(Route::Preflight) => Ok(preflight(&parts.headers)),
             Ok(Route::Alive) => Ok(answer(TEXT, "ok\n")),
             Ok(Route::Ready) => Ok(self.ready()),
@@ -193,12 +202,7 @@ impl Door {
     }
 
     async fn predict(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Answer {
-        let body = coding::expanded(headers, body).map_err(|why| match why {
-            CodingError::TooLarge => {
-                Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message: why.to_string() }
-            }
-            CodingError::Broken(_) => ServingError::invalid_argument(why.to_string()).into(),
-        })?;
+        let body = expanded(headers, body)?;
         if is_protobuf(headers, header::CONTENT_TYPE) {
             return self.predict_protobuf(headers, query, body).await;
         }
@@ -207,7 +211,8 @@ impl Door {
         let signature = signature(handle.servable(), &request.signature)?;
         let (format, inputs) = request.tensors(signature)?;
         let name = query.name.clone();
-        let asked = self.asked(query, request.signature, inputs, request.outputs_wanted);
+        let outputs_wanted = request.outputs_wanted()?;
+        let asked = self.asked(query, request.signature, inputs, outputs_wanted);
         let predicted = self.plane.predict_on(handle, asked).await?;
         if is_protobuf(headers, header::ACCEPT) {
             return Ok(answer(
@@ -242,8 +247,18 @@ impl Door {
         inputs: crate::tensor::NamedTensors,
         outputs_wanted: Vec<String>,
     ) -> Predict {
-        let deadline = self.options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Predict { query, signature, inputs, outputs_wanted, deadline }
+        Predict { query, signature, inputs, outputs_wanted, deadline: self.deadline() }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.options.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
+    /// What a Classify or Regress asks.
+    fn inference(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Result<Inference, Failure> {
+        let request = Request::parse(expanded(headers, body)?)?;
+        let examples = request.examples()?;
+        Ok(Inference { query, signature: request.signature, examples, deadline: self.deadline() })
     }
 }
 
@@ -290,8 +305,12 @@ fn preflight(headers: &HeaderMap) -> Response<Bytes> {
     response
 }
 
-fn not_served_yet(verb: &str) -> ServingError {
-    ServingError::new(Code::Unimplemented, format!("{verb} over REST is not served by this build yet"))
+/// The body as it was before it was compressed.
+fn expanded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
+    coding::expanded(headers, body).map_err(|why| match why {
+        CodingError::TooLarge => Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message: why.to_string() },
+        CodingError::Broken(_) => ServingError::invalid_argument(why.to_string()).into(),
+    })
 }
 
 /// What must hold for any bytes as the body of a Predict: they are refused, or the
@@ -307,6 +326,7 @@ pub fn check_any_body(body: Bytes) {
 
     let length = body.len();
     let Ok(request) = Request::parse(body) else { return };
+    let _ = (request.examples(), request.outputs_wanted());
     let input = |name: &str, dtype| TensorSpec::new(name, dtype, &[None]);
     let one = DType::ALL.into_iter().map(|dtype| vec![input("x", dtype)]);
     let two = [(DType::Float, DType::String), (DType::Int64, DType::Bool)];

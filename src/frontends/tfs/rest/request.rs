@@ -1,12 +1,15 @@
-//! The body of a Predict → typed tensors, row or columnar.
+//! The body of a request: of a Predict → typed tensors, row or columnar; of a
+//! Classify or Regress → examples.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::examples;
 use super::json::{Cursor, Kind, Scanned, print, scan};
 use super::values::{Filling, is_base64};
+use crate::dataplane::Examples;
 use crate::error::{Code, ServingError};
 use crate::limits::REQUEST_INPUTS_MAX;
 use crate::servable::{Signature, TensorSpec};
@@ -27,8 +30,6 @@ pub(super) struct Request {
     text: Scanned,
     /// `signature_name`; empty when there is none.
     pub(super) signature: String,
-    /// `output_filter`: the outputs that are wanted, all when there is none.
-    pub(super) outputs_wanted: Vec<String>,
 }
 
 fn invalid(text: impl Into<String>) -> ServingError {
@@ -40,18 +41,20 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The members that a request may have; [`Scanned::member`] counts along.
-const MEMBERS: [&str; 4] = ["signature_name", "output_filter", "instances", "inputs"];
+const MEMBERS: [&str; 6] = ["signature_name", "output_filter", "instances", "inputs", "context", "examples"];
 const SIGNATURE_NAME: usize = 0;
 const OUTPUT_FILTER: usize = 1;
 const INSTANCES: usize = 2;
 const INPUTS: usize = 3;
+const CONTEXT: usize = 4;
+const EXAMPLES: usize = 5;
 
 impl Request {
-    /// Reads all but the tensors.
+    /// Reads what is neither tensor nor example.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for what is no JSON object, and for a `signature_name` or
-    /// `output_filter` of a wrong type.
+    /// INVALID_ARGUMENT for what is no JSON object, and for a `signature_name` of
+    /// another type.
     pub(super) fn parse(body: Bytes) -> Result<Self, ServingError> {
         if body.is_empty() {
             return Err(invalid("JSON Parse error: The document is empty"));
@@ -73,16 +76,45 @@ impl Request {
                 }
             },
         };
-        let outputs_wanted = match text.member(OUTPUT_FILTER) {
-            None => Vec::new(),
-            Some(names) => output_filter(names).ok_or_else(|| {
-                invalid(format!(
-                    "JSON Value: {} not formatted correctly. 'output_filter' key must be a list of strings.",
-                    print(all)
-                ))
-            })?,
+        Ok(Self { text, signature })
+    }
+
+    /// `output_filter`: the outputs that are wanted, all when there is none.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when it is no list of strings.
+    pub(super) fn outputs_wanted(&self) -> Result<Vec<String>, ServingError> {
+        let Some(names) = self.text.member(OUTPUT_FILTER) else { return Ok(Vec::new()) };
+        output_filter(names).ok_or_else(|| {
+            self.wrong("not formatted correctly. 'output_filter' key must be a list of strings.")
+        })
+    }
+
+    /// The whole body, and what is wrong with it.
+    fn wrong(&self, why: &str) -> ServingError {
+        invalid(format!("JSON Value: {} {why}", print(self.text.cursor())))
+    }
+
+    /// Reads the examples of a Classify or Regress.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT as the reference words it (which says "classify" of both).
+    pub(super) fn examples(&self) -> Result<Examples, ServingError> {
+        let context = match self.text.member(CONTEXT) {
+            None => Bytes::new(),
+            Some(mut context) => examples::example(&mut context)?,
         };
-        Ok(Self { text, signature, outputs_wanted })
+        let Some(mut list) = self.text.member(EXAMPLES) else {
+            return Err(self.wrong("When method is classify, key 'examples' is expected and was not found"));
+        };
+        if list.kind() != Kind::List {
+            return Err(self.wrong("Expecting 'examples' value to be an list/array"));
+        }
+        if list.size() == 0 {
+            return Err(self.wrong("'examples' value is an empty array"));
+        }
+        let examples = (0..list.enter()).map(|_| examples::example(&mut list)).collect::<Result<_, _>>()?;
+        Ok(Examples { examples, context })
     }
 
     /// Reads the tensors, as the signature wants them.
@@ -96,8 +128,7 @@ impl Request {
             let name = if self.signature.is_empty() { "DEFAULT" } else { &self.signature };
             return Err(invalid(format!("Failed to get input map for signature: {name}")));
         }
-        let all = self.text.cursor();
-        let wrong = |why: &str| Err(invalid(format!("JSON Value: {} {why}", print(all.clone()))));
+        let wrong = |why: &str| Err(self.wrong(why));
         match (self.text.member(INSTANCES), self.text.member(INPUTS)) {
             (Some(_), Some(_)) => {
                 wrong("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ")

@@ -79,19 +79,31 @@ impl Element for Bytes {
         match cursor.kind() {
             Kind::String => cursor.string().ok_or(Miss::Type),
             Kind::Object if !is_base64(cursor) => Err(Miss::Base64Form),
-            Kind::Object => {
-                cursor.enter();
-                cursor.skip();
-                let mut text = cursor.string().unwrap_or_default();
-                cursor.leave();
-                if text.iter().any(u8::is_ascii_whitespace) {
-                    text = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-                }
-                BASE64.decode(text).map(Bytes::from).map_err(|_| Miss::Base64)
-            }
+            Kind::Object => base64(cursor).ok_or(Miss::Base64),
             _ => Err(Miss::Type),
         }
     }
+}
+
+/// Takes the `{"b64": "..."}` here.
+fn base64(cursor: &mut Cursor<'_>) -> Option<Bytes> {
+    cursor.enter();
+    cursor.skip();
+    let mut text = cursor.string()?;
+    cursor.leave();
+    if text.iter().any(u8::is_ascii_whitespace) {
+        text = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    }
+    BASE64.decode(text).ok().map(Bytes::from)
+}
+
+/// The bytes of the `{"b64": "..."}` here.
+///
+/// # Errors
+/// INVALID_ARGUMENT for what is no base64.
+pub(super) fn decode_base64(cursor: &mut Cursor<'_>) -> Result<Bytes, ServingError> {
+    let at = cursor.clone();
+    base64(cursor).ok_or_else(|| wrong_value(at, &Miss::Base64, DType::String))
 }
 
 /// Whether the value here is `{"b64": "..."}`, which counts as a plain value.

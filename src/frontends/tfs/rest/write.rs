@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::number::{put_bf16, put_f16, put_f32, put_f64};
+use crate::dataplane::Classes;
 use crate::error::ServingError;
 use crate::tensor::{DType, Elements, NamedTensors, Tensor};
 
@@ -259,6 +260,52 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
+/// `{"results": [[["label", score], ...], ...]}`: the classes of each example.
+///
+/// # Errors
+/// INVALID_ARGUMENT for no examples at all.
+pub(super) fn classes(classes: &Classes) -> Result<Vec<u8>, ServingError> {
+    if classes.examples == 0 {
+        let text = "Cannot convert empty ClassificationResults to JSON";
+        return Err(ServingError::invalid_argument(text));
+    }
+    let mut out = b"{\n    \"results\": [".to_vec();
+    for example in 0..classes.examples {
+        out.extend_from_slice(if example > 0 { b", [" } else { b"[" });
+        for class in 0..classes.per_example {
+            let at = example * classes.per_example + class;
+            out.extend_from_slice(if class > 0 { b", [" } else { b"[" });
+            let label = classes.labels.as_ref().and_then(|labels| labels.get(at));
+            put_string(&mut out, label.map_or(b"", |label| label.as_bytes()));
+            out.extend_from_slice(b", ");
+            let score = classes.scores.as_ref().and_then(|scores| scores.get(at));
+            put_f32(&mut out, score.copied().unwrap_or_default());
+            out.push(b']');
+        }
+        out.push(b']');
+    }
+    out.extend_from_slice(b"\n    ]\n}");
+    Ok(out)
+}
+
+/// `{"results": [value, ...]}`: one number for each example.
+///
+/// # Errors
+/// INVALID_ARGUMENT for no examples at all.
+pub(super) fn values(values: &[f32]) -> Result<Vec<u8>, ServingError> {
+    if values.is_empty() {
+        let text = "Cannot convert empty RegressionResults to JSON";
+        return Err(ServingError::invalid_argument(text));
+    }
+    let mut out = b"{\n    \"results\": [".to_vec();
+    for (i, &value) in values.iter().enumerate() {
+        out.extend_from_slice(if i > 0 { b", " } else { b"" });
+        put_f32(&mut out, value);
+    }
+    out.extend_from_slice(b"]\n}");
+    Ok(out)
+}
+
 /// `{"error": message}`.
 pub(super) fn error(message: &str) -> Vec<u8> {
     let mut out = b"{\n    \"error\": ".to_vec();
@@ -325,6 +372,23 @@ mod tests {
             text(columnar(&named(vec![("y_bytes", strings())]))),
             "{\n    \"outputs\": [\n        {\n            \"b64\": \"AAE=\"\n        }\n    ]\n}"
         );
+    }
+
+    #[test]
+    fn results_stand_on_one_line() {
+        let labels = Some(["a", "b", "a", "b"].map(String::from).to_vec());
+        let scores = Some(vec![0.25f32, 0.75, 1.0, 0.0].into());
+        let both = Classes { examples: 2, per_example: 2, labels, scores };
+        assert_eq!(
+            text(classes(&both)),
+            "{\n    \"results\": [[[\"a\", 0.25], [\"b\", 0.75]], [[\"a\", 1.0], [\"b\", 0.0]]\n    ]\n}"
+        );
+        let neither = Classes { examples: 1, per_example: 1, labels: None, scores: None };
+        assert_eq!(text(classes(&neither)), "{\n    \"results\": [[[\"\", 0.0]]\n    ]\n}");
+        assert_eq!(text(values(&[2.5, 3.0])), "{\n    \"results\": [2.5, 3.0]\n}");
+        let none = classes(&Classes { examples: 0, ..neither }).unwrap_err();
+        assert_eq!(none.message(), "Cannot convert empty ClassificationResults to JSON");
+        assert_eq!(values(&[]).unwrap_err().message(), "Cannot convert empty RegressionResults to JSON");
     }
 
     #[test]

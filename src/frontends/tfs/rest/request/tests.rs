@@ -158,12 +158,6 @@ fn what_is_no_request_is_told_so() {
         "JSON Value: {\n    \"signature_name\": 5\n} not formatted correctly. 'signature_name' key must be a string \
          value.",
     );
-    refused(
-        r#"{"output_filter": "y"}"#,
-        X,
-        "JSON Value: {\n    \"output_filter\": \"y\"\n} not formatted correctly. 'output_filter' key must be a list \
-         of strings.",
-    );
     refused("{}", X, "Missing 'inputs' or 'instances' key");
     refused(
         r#"{"instances": [1], "inputs": 1}"#,
@@ -183,6 +177,39 @@ fn what_is_no_request_is_told_so() {
     );
     refused(r#"{"inputs": 1}"#, &[], "Failed to get input map for signature: DEFAULT");
     refused(r#"{"signature_name": "s"}"#, &[], "Failed to get input map for signature: s");
+}
+
+#[test]
+fn an_output_filter_is_a_list_of_names() {
+    let wanted =
+        |body: &'static str| Request::parse(Bytes::from_static(body.as_bytes())).unwrap().outputs_wanted();
+    assert_eq!(wanted("{}").unwrap(), Vec::<String>::new());
+    assert_eq!(wanted(r#"{"output_filter": ["a", "b"]}"#).unwrap(), ["a", "b"]);
+    assert_eq!(
+        wanted(r#"{"output_filter": "y"}"#).unwrap_err().message(),
+        "JSON Value: {\n    \"output_filter\": \"y\"\n} not formatted correctly. 'output_filter' key must be a list \
+         of strings."
+    );
+}
+
+#[test]
+fn examples_are_a_list_of_objects() {
+    let read = |body: &'static str| Request::parse(Bytes::from_static(body.as_bytes())).unwrap().examples();
+    let examples = read(r#"{"examples": [{"a": 1}, {}], "context": {"b": "x"}}"#).unwrap();
+    assert_eq!((examples.examples.len(), examples.context.is_empty()), (2, false));
+    assert!(read(r#"{"examples": [{}]}"#).unwrap().context.is_empty());
+    for (body, want) in [
+        ("{}", "JSON Value: {} When method is classify, key 'examples' is expected and was not found"),
+        (
+            "{\"examples\": 1}",
+            "JSON Value: {\n    \"examples\": 1\n} Expecting 'examples' value to be an list/array",
+        ),
+        ("{\"examples\": []}", "JSON Value: {\n    \"examples\": []\n} 'examples' value is an empty array"),
+        ("{\"examples\": [1]}", "Example must be JSON object but got JSON Number"),
+        ("{\"examples\": [{}], \"context\": []}", "Example must be JSON object but got JSON Array"),
+    ] {
+        assert_eq!(read(body).unwrap_err().message(), want);
+    }
 }
 
 #[test]
