@@ -73,6 +73,14 @@ struct Scene {
 }
 
 fn scene(threads: usize, inline_below: Duration, change: impl FnOnce(&mut BatchParameters)) -> Scene {
+    scene_on(ComputePool::start(threads).unwrap(), inline_below, change)
+}
+
+fn scene_on(
+    pool: Arc<ComputePool>,
+    inline_below: Duration,
+    change: impl FnOnce(&mut BatchParameters),
+) -> Scene {
     let ((tell, runs), (go, gate)) = (mpsc::channel(), mpsc::channel());
     let spec = |name: &str| TensorSpec::new(name, DType::Double, &[None, None]);
     let signature = Signature {
@@ -89,7 +97,6 @@ fn scene(threads: usize, inline_below: Duration, change: impl FnOnce(&mut BatchP
     });
     let mut parameters = BatchParameters { max_batch_size: Some(4), ..BatchParameters::default() };
     change(&mut parameters);
-    let pool = ComputePool::start(threads).unwrap();
     let lane = LaneOptions { inline_below, ..LaneOptions::default() };
     let lane = Lane::new(Arc::clone(&servable) as Arc<dyn Servable>, pool, lane)
         .batched(BatchOptions::new(&parameters).unwrap());
@@ -160,6 +167,39 @@ async fn what_waits_while_the_thread_is_busy_runs_together() {
     assert_eq!((a, b), (Ok(rows(1, 2, 2.0)), Ok(rows(2, 2, 4.0))));
     assert_eq!((c, d), (Ok(rows(1, 2, 6.0)), Ok(rows(3, 2, 8.0))));
     assert_eq!(scene.shapes(), [[4, 2], [3, 2]]);
+    held.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flooded_model_delays_its_neighbour_by_one_batch() {
+    let pool = ComputePool::start(1).unwrap();
+    let flooded = scene_on(Arc::clone(&pool), Duration::ZERO, |_| {});
+    let quiet = scene_on(pool, Duration::ZERO, |_| {});
+    let held = flooded.held().await;
+    let mut flood = Vec::new();
+    for i in 0..9 {
+        let (lane, inputs) = (Arc::clone(&flooded.lane), SmallVec::from_iter([rows(4, 1, f64::from(i))]));
+        let outputs = SmallVec::from_slice(&[0]);
+        flood.push(tokio::spawn(Lane::run(lane, 0, inputs, outputs, None)));
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(flooded.lane.batching.as_ref().unwrap().lock().queues.len(), 1);
+    let go = async {
+        tokio::task::yield_now().await;
+        flooded.go.send(()).unwrap();
+        quiet.runs.recv().unwrap();
+        // The only thread stands still in the quiet one's run.
+        let before = flooded.servable.count.load(SeqCst);
+        quiet.go.send(()).unwrap();
+        before
+    };
+    let (answer, before) = tokio::join!(quiet.ask(rows(1, 1, WAIT)), go);
+    assert!(answer.is_ok());
+    // Two of the warm-up, the one that held the thread, and one more.
+    assert!(before <= 4, "{before} runs of the flooded model came first");
+    for answer in flood {
+        answer.await.unwrap().unwrap();
+    }
     held.await.unwrap();
 }
 
