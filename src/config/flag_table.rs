@@ -83,7 +83,11 @@ const NO_XLA: &str = "there is no XLA compiler here";
 /// The flags, in the reference's order.
 pub const FLAGS: &[Flag] = &[
     honoured("port", Int32, "0 without --grpc_socket_path picks a free port and prints it"),
-    honoured("grpc_socket_path", Text, "beside the TCP port; with --port=0 instead of it"),
+    honoured(
+        "grpc_socket_path",
+        Text,
+        "beside the TCP port; with --port=0 instead of it; clients on the C core have to set grpc.default_authority",
+    ),
     honoured(
         "allow_version_labels_for_unavailable_models",
         Bool,

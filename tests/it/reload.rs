@@ -96,7 +96,7 @@ async fn models_come_and_go_and_the_answer_comes_when_the_new_ones_serve() {
     repo.drop_in("b", 2, &file());
     let (server, mut client) = start(repo).await;
     let (a, b) = (model(&server.repo, "a"), model(&server.repo, "b"));
-    reload(&mut client, &[a.clone()]).await.unwrap();
+    reload(&mut client, std::slice::from_ref(&a)).await.unwrap();
     assert_eq!(client.ask("a", None, 2.0).await.unwrap().0, 1);
     reload(&mut client, &[a.clone(), b.clone()]).await.unwrap();
     assert_eq!(client.ask("b", None, 2.0).await.unwrap().0, 2);
@@ -122,7 +122,7 @@ async fn models_come_and_go_and_the_answer_comes_when_the_new_ones_serve() {
     let answer = client.models.handle_reload_config_request(request).await.unwrap().into_inner();
     let told: Vec<_> = answer.metric.into_iter().map(|metric| (metric.name, metric.value_increase)).collect();
     let zero = Some(pb::metric::ValueIncrease::Int64ValueIncrease(0));
-    assert_eq!(told, names.into_iter().map(|name| (name, zero.clone())).collect::<Vec<_>>());
+    assert_eq!(told, names.into_iter().map(|name| (name, zero)).collect::<Vec<_>>());
     client.until_status("b", <[_]>::is_empty).await;
     server.stop().await.unwrap();
 }
@@ -311,7 +311,7 @@ async fn reloads_wait_for_each_other_and_requests_for_none() {
     repo.drop_in("n", 1, &file());
     let (server, mut client) = start(repo).await;
     let (m, n) = (model(&server.repo, "m"), model(&server.repo, "n"));
-    reload(&mut client, &[m.clone()]).await.unwrap();
+    reload(&mut client, std::slice::from_ref(&m)).await.unwrap();
     let mut pushes = Vec::new();
     for i in 0..10 {
         let mut client = server.client().await;
