@@ -66,6 +66,14 @@ def test_protobuf_is_read_by_the_official_messages(url, model):
     assert answer.model_spec.version.value == 1
 
 
+def test_regress_takes_features_by_name(url, model):
+    examples = [{"inputs": row} for row in ROWS]
+    status, _, body = ask(f"{url}/v1/models/linear_regression:regress", {"examples": examples})
+    assert status == 200, body
+    want = model.predict(np.array(ROWS).astype(np.float32))
+    np.testing.assert_allclose(json.loads(body)["results"], want, rtol=1e-6)
+
+
 def test_gzip_goes_both_ways(url, model):
     rows = ROWS * 100
     path = f"{url}/v1/models/linear_regression:predict"
