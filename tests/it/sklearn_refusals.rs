@@ -383,6 +383,155 @@ const REFUSALS: &[(&str, &str)] = &[
     ("tree values are many", "Tree at tree_: attribute values has shape (7, 2, 3); expected (7, 1, 3)"),
     ("tree values are narrow", "Tree at tree_: attribute values has shape (7, 1, 2); expected (7, 1, 3)"),
     ("tree values are text", "Tree at tree_: attribute values is str 'values'; expected an array of numbers"),
+    (
+        "boosting has a function for a loss",
+        "GradientBoostingRegressor: attribute loss is the name builtins.len; expected text",
+    ),
+    (
+        "boosting has a list of trees",
+        "GradientBoostingRegressor: attribute estimators_ is list of 2; expected an array of trees, 1 for each stage",
+    ),
+    (
+        "boosting has a strange loss",
+        "GradientBoostingRegressor: attribute loss is 'mine', which is no loss of scikit-learn's",
+    ),
+    (
+        "boosting has an infinite rate",
+        "GradientBoostingRegressor: attribute learning_rate is float inf; expected a number",
+    ),
+    ("boosting has no rate", "GradientBoostingRegressor: attribute learning_rate is None; expected a number"),
+    (
+        "boosting has one class",
+        "GradientBoostingClassifier: attribute classes_ has 1 labels, which one tree for each stage does not tell apart",
+    ),
+    (
+        "boosting has too few classes",
+        "GradientBoostingClassifier: attribute estimators_ is array of dtype |O and shape (2, 3); expected an array of trees, 1 for each stage",
+    ),
+    (
+        "boosting has trees of two",
+        "GradientBoostingRegressor: attribute estimators_ has trees of several outputs; expected one",
+    ),
+    (
+        "boosting is not fitted",
+        "GradientBoostingRegressor is not fitted yet: it has no attribute estimators_",
+    ),
+    (
+        "boosting starts from a guess",
+        "DummyClassifier at init_: attribute strategy is 'stratified'; expected 'prior'",
+    ),
+    (
+        "boosting starts from a scaler",
+        "GradientBoostingRegressor: attribute init_ is a StandardScaler; expected one that gives one number for 3 features",
+    ),
+    ("boosting starts from text", "init_ is str 'one', which is no fitted estimator"),
+    (
+        "boosting starts from two classes",
+        "DummyClassifier at init_: attribute class_prior_ has 2 numbers for 3 classes",
+    ),
+    (
+        "boosting starts from two features",
+        "GradientBoostingRegressor: attribute init_ is a LinearRegression; expected one that gives one number for 3 features",
+    ),
+    (
+        "boosting starts from two numbers",
+        "DummyRegressor at init_: attribute constant_ has several numbers; expected one",
+    ),
+    (
+        "hist has a child too high",
+        "TreePredictor at _predictors[0][0]: attribute nodes has child 4294967295 at node 0, but only 5 nodes",
+    ),
+    (
+        "hist has a feature too high",
+        "TreePredictor at _predictors[0][0]: attribute nodes splits on feature 3 at node 0, but there are 3 features",
+    ),
+    (
+        "hist has a large category",
+        "_BinMapper at _bin_mapper: attribute bin_thresholds_ holds category 256; expected 0 to 255",
+    ),
+    ("hist has a leaf of nan", "TreePredictor at _predictors[0][0]: attribute nodes holds NaN at leaf 4"),
+    (
+        "hist has a number for trees",
+        "HistGradientBoostingRegressor: attribute _predictors is int 5; expected a list of the trees of each stage",
+    ),
+    (
+        "hist has a strange loss",
+        "HistGradientBoostingRegressor: attribute loss is 'mine', which is no loss of scikit-learn's",
+    ),
+    (
+        "hist has a stranger for a tree",
+        "HistGradientBoostingRegressor: attribute _predictors is sklearn.tree._classes.DecisionTreeRegressor object; expected a TreePredictor",
+    ),
+    (
+        "hist has a threshold of nan",
+        "TreePredictor at _predictors[0][0]: attribute nodes has a threshold of NaN at node 0",
+    ),
+    (
+        "hist has categories of text",
+        "OrdinalEncoder at _preprocessor.transformers_[0]: attribute categories_ is no array of numbers: expected numbers, found an array of dtype <U1 and shape (2,)",
+    ),
+    (
+        "hist has categories too high",
+        "TreePredictor at _predictors[0][0]: attribute nodes names categories 9 at node 0, of 0",
+    ),
+    (
+        "hist has few encoded columns",
+        "OrdinalEncoder at _preprocessor.transformers_[0]: attribute categories_ is list of 0; expected a list of 1 arrays",
+    ),
+    ("hist has few flags", "_BinMapper at _bin_mapper: attribute is_categorical_ has 1 flags for 3 features"),
+    (
+        "hist has few flags of its own",
+        "HistGradientBoostingRegressor: attribute is_categorical_ has 2 flags for 3 features",
+    ),
+    (
+        "hist has few thresholds",
+        "_BinMapper at _bin_mapper: attribute bin_thresholds_ is list of 1; expected a list of 3 arrays",
+    ),
+    (
+        "hist has many categories",
+        "OrdinalEncoder at _preprocessor.transformers_[0]: attribute categories_ has 300 categories; expected at most 256",
+    ),
+    (
+        "hist has narrow sets",
+        "TreePredictor at _predictors[0][0]: attribute raw_left_cat_bitsets is array of dtype <u4 and shape (1, 7); expected 8 words for each split",
+    ),
+    (
+        "hist has no features",
+        "HistGradientBoostingRegressor: attribute _n_features is int 0; expected a number of features",
+    ),
+    ("hist has no nodes", "TreePredictor at _predictors[0][0]: attribute nodes is None; expected an array"),
+    (
+        "hist has signed sets",
+        "TreePredictor at _predictors[0][0]: attribute raw_left_cat_bitsets holds more than 32 bits in a word",
+    ),
+    (
+        "hist has two trees a stage",
+        "HistGradientBoostingRegressor: attribute _predictors has list of 2 at [0]; expected 1 trees",
+    ),
+    (
+        "hist is a cycle",
+        "TreePredictor at _predictors[0][0]: attribute nodes reaches node 0 more than once, so it is no tree",
+    ),
+    (
+        "hist is not fitted",
+        "HistGradientBoostingRegressor is not fitted yet: it has no attribute _predictors",
+    ),
+    (
+        "hist starts from nan",
+        "HistGradientBoostingRegressor: attribute _baseline_prediction holds NaN at element 0",
+    ),
+    (
+        "hist starts from two",
+        "HistGradientBoostingRegressor: attribute _baseline_prediction has 2 numbers; expected 1",
+    ),
+    ("isolation has nodes without samples", "IsolationForest: attribute estimators_ has DecisionTreeRegressor at [0]; expected ExtraTreeRegressor"),
+    ("isolation has two offsets", "IsolationForest: attribute offset_ has 2 numbers; expected one"),
+    ("isolation is not fitted", "IsolationForest is not fitted yet: it has no attribute estimators_"),
+    ("isolation is of no samples", "IsolationForest: attribute max_samples_ is int 0; expected a number of samples"),
+    ("isolation names columns below zero", "IsolationForest: attribute estimators_features_ holds the index -1"),
+    ("isolation names columns of fewer trees", "IsolationForest: attribute estimators_features_ is list of 1; expected a list of the columns of 2 trees"),
+    ("isolation names columns too high", "IsolationForest: attribute estimators_features_ names [0, 3] of 3 features for a tree of 2"),
+    ("isolation names few columns", "IsolationForest: attribute estimators_features_ names [0] of 3 features for a tree of 2"),
     ("unfitted", "LinearRegression is not fitted yet: it has no attribute coef_"),
     (
         "unfitted in a pipeline",

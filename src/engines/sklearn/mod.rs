@@ -6,16 +6,19 @@
 //! [`Estimator`]. A class that is not in the table is refused, as is an attribute
 //! that would change the answer and is not understood: nothing is guessed.
 //!
-//! The families: [`linear`], [`tree`], [`forest`], [`preprocessing`], [`pipeline`]. [`model`] makes a
+//! The families: [`linear`], [`tree`], [`forest`], [`boosting`], [`hist`], [`isolation`], [`preprocessing`], [`pipeline`]. [`model`] makes a
 //! servable of the outermost estimator.
 //!
 //! Numbers are `f64` throughout, so an answer to `float32` input is more exact
 //! than scikit-learn's, which keeps some of them in `float32`. What a row is
 //! answered never depends on the other rows of its batch.
 
+mod boosting;
 mod error;
 mod examples;
 mod forest;
+mod hist;
+mod isolation;
 mod labels;
 mod linear;
 mod math;

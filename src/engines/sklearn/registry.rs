@@ -2,7 +2,7 @@
 
 use super::linear::{classifier, glm, one_class, ransac, regression};
 use super::state::Part;
-use super::{Estimator, ModelError, forest, pipeline, preprocessing, tree};
+use super::{Estimator, ModelError, boosting, forest, hist, isolation, pipeline, preprocessing, tree};
 
 /// Reads one estimator's attributes; refuses what it does not understand.
 pub(super) type Builder = fn(&Part<'_>) -> Result<Box<dyn Estimator>, ModelError>;
@@ -58,6 +58,8 @@ const SVM: &[&str] = &["_classes", "classes"];
 const SCALERS: &[&str] = &["_data", "data"];
 const TREE: &[&str] = &["_classes", "tree"];
 const FOREST: &[&str] = &["_forest", "forest"];
+const BOOSTING: &[&str] = &["_gb", "gradient_boosting"];
+const HIST: &[&str] = &["_hist_gradient_boosting.gradient_boosting"];
 const ENSEMBLE: &str = "sklearn.ensemble";
 
 /// Every class that is served.
@@ -110,6 +112,11 @@ pub(super) static TABLE: &[Row] = &[
     Row::new("sklearn.tree", "ExtraTreeRegressor", TREE, tree::build_regressor),
     Row::new(ENSEMBLE, "ExtraTreesClassifier", FOREST, forest::build_classifier),
     Row::new(ENSEMBLE, "ExtraTreesRegressor", FOREST, forest::build_regressor),
+    Row::new(ENSEMBLE, "GradientBoostingClassifier", BOOSTING, boosting::build_classifier),
+    Row::new(ENSEMBLE, "GradientBoostingRegressor", BOOSTING, boosting::build_regressor),
+    Row::new(ENSEMBLE, "HistGradientBoostingClassifier", HIST, hist::build_classifier),
+    Row::new(ENSEMBLE, "HistGradientBoostingRegressor", HIST, hist::build_regressor),
+    Row::new(ENSEMBLE, "IsolationForest", &["_iforest", "iforest"], isolation::build),
     Row::new(ENSEMBLE, "RandomForestClassifier", FOREST, forest::build_classifier),
     Row::new(ENSEMBLE, "RandomForestRegressor", FOREST, forest::build_regressor),
 ];

@@ -274,6 +274,20 @@ impl<'a> Part<'a> {
         Ok(Some(names.into_iter().map(Arc::from).collect()))
     }
 
+    /// The numbers of one array of an attribute, each an index: not below 0.
+    pub(super) fn indices_of(&self, name: &str, value: Ref<'a>) -> Result<Vec<usize>, ModelError> {
+        let Some(array) = value.array() else {
+            return Err(self.unexpected(name, value, "an array of indices"));
+        };
+        self.pay(name, array)?;
+        let numbers = array.to_i64();
+        let numbers =
+            numbers.map_err(|error| self.refuse(name, format!("is no array of indices: {error}")))?;
+        let index =
+            |n: i64| usize::try_from(n).map_err(|_| self.refuse(name, format!("holds the index {n}")));
+        numbers.into_iter().map(index).collect()
+    }
+
     /// Builds an estimator within this one; `place` is said within this one.
     pub(super) fn child(&self, value: Ref<'a>, place: &str) -> Result<Box<dyn Estimator>, ModelError> {
         build(self.document, value, self.place_of(place), self.depth + 1, self.budget)
@@ -304,12 +318,32 @@ impl<'a> Part<'a> {
         modules: &[&str],
         class: &'static str,
     ) -> Result<Part<'a>, ModelError> {
-        let value = self.fitted(name)?;
+        self.object(self.fitted(name)?, name, name, modules, class)
+    }
+
+    /// The same for a value within the attribute, at `place`.
+    pub(super) fn object(
+        &self,
+        value: Ref<'a>,
+        name: &str,
+        place: &str,
+        modules: &[&str],
+        class: &'static str,
+    ) -> Result<Part<'a>, ModelError> {
         let is_it = |object: &Object<'a>| modules.iter().any(|module| object.class().is(module, class));
         let Some(object) = value.object().filter(is_it) else {
             return Err(self.unexpected(name, value, &format!("a {class}")));
         };
-        Ok(Part { class, object, place: self.place_of(name), depth: self.depth + 1, ..*self })
+        Ok(Part { class, object, place: self.place_of(place), depth: self.depth + 1, ..*self })
+    }
+
+    /// The numbers of one array of an attribute.
+    pub(super) fn numbers_of(&self, name: &str, value: Ref<'a>) -> Result<Vec<f64>, ModelError> {
+        let Some(array) = value.array() else {
+            return Err(self.unexpected(name, value, "an array of numbers"));
+        };
+        self.pay(name, array)?;
+        array.to_f64().map_err(|error| self.refuse(name, format!("is no array of numbers: {error}")))
     }
 
     /// The positional arguments that the object is made with.

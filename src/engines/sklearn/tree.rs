@@ -3,9 +3,10 @@
 use ndarray::ArrayView2;
 
 use super::forest::{Ensemble, Shape};
+use super::isolation::average_path_length;
 use super::state::{Numbers, Part};
 use super::{Estimator, ModelError, flat};
-use crate::engines::trees::{Forest, Node, Test};
+use crate::engines::trees::{Forest, Node, Test, TreeError};
 
 /// The classes of trees that answer with labels.
 pub(super) const CLASSIFIERS: [&str; 2] = ["DecisionTreeClassifier", "ExtraTreeClassifier"];
@@ -109,6 +110,50 @@ impl Trees {
             let at = self.values.len();
             self.values.extend_from_slice(row);
             finish(&mut self.values[at..]);
+        }
+        Ok(())
+    }
+
+    /// Adds a tree over some columns of the input, each of whose leaves means the length
+    /// of the way to it, with the usual rest of the way that its samples would have had.
+    /// Source: `IsolationForest._compute_score_samples`.
+    pub(super) fn add_paths(
+        &mut self,
+        part: &Part<'_>,
+        dimensions: &Dimensions,
+        columns: &[usize],
+    ) -> Result<(), ModelError> {
+        let tree = part.within("tree_", &TREE, "Tree")?;
+        let mut nodes = nodes(&tree)?;
+        for (i, node) in nodes.iter_mut().enumerate() {
+            let Node::Split { feature, .. } = node else { continue };
+            let column = usize::try_from(*feature).ok().and_then(|feature| columns.get(feature));
+            let column = column.and_then(|&column| i64::try_from(column).ok());
+            *feature = column.ok_or_else(|| {
+                let error = TreeError::Feature { node: i, feature: *feature, features: dimensions.features };
+                tree.refuse("nodes", error.to_string())
+            })?;
+        }
+        let samples = tree.array("nodes")?.field("n_node_samples").and_then(|field| field.to_i64().ok());
+        let samples =
+            samples.ok_or_else(|| tree.refuse("nodes", "has no field n_node_samples of integers"))?;
+        let leaves = self.forest.add(&nodes).map_err(|error| tree.refuse("nodes", error.to_string()))?;
+        // What was added has no cycles, and each node one way to it.
+        let mut ways = vec![0.0; nodes.len()];
+        let mut open = vec![(0usize, 0.0)];
+        while let Some((at, way)) = open.pop() {
+            ways[at] = way;
+            if let Node::Split { left, right, .. } = nodes[at] {
+                open.extend(
+                    [left, right].into_iter().filter_map(|n| Some((usize::try_from(n).ok()?, way + 1.0))),
+                );
+            }
+        }
+        for &leaf in leaves {
+            #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
+            let rest = average_path_length(samples[leaf as usize] as f64);
+            // In scikit-learn's order: nodes on the way, what is cut off, less the root.
+            self.values.push(ways[leaf as usize] + 1.0 + rest - 1.0);
         }
         Ok(())
     }

@@ -115,6 +115,12 @@ impl<T: Real> Forest<T> {
         place
     }
 
+    /// How many columns a row has.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
     /// How many trees there are.
     #[must_use]
     pub fn trees(&self) -> usize {
