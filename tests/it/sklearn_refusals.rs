@@ -524,14 +524,62 @@ const REFUSALS: &[(&str, &str)] = &[
         "hist starts from two",
         "HistGradientBoostingRegressor: attribute _baseline_prediction has 2 numbers; expected 1",
     ),
-    ("isolation has nodes without samples", "IsolationForest: attribute estimators_ has DecisionTreeRegressor at [0]; expected ExtraTreeRegressor"),
+    (
+        "isolation has nodes without samples",
+        "IsolationForest: attribute estimators_ has DecisionTreeRegressor at [0]; expected ExtraTreeRegressor",
+    ),
     ("isolation has two offsets", "IsolationForest: attribute offset_ has 2 numbers; expected one"),
     ("isolation is not fitted", "IsolationForest is not fitted yet: it has no attribute estimators_"),
-    ("isolation is of no samples", "IsolationForest: attribute max_samples_ is int 0; expected a number of samples"),
-    ("isolation names columns below zero", "IsolationForest: attribute estimators_features_ holds the index -1"),
-    ("isolation names columns of fewer trees", "IsolationForest: attribute estimators_features_ is list of 1; expected a list of the columns of 2 trees"),
-    ("isolation names columns too high", "IsolationForest: attribute estimators_features_ names [0, 3] of 3 features for a tree of 2"),
-    ("isolation names few columns", "IsolationForest: attribute estimators_features_ names [0] of 3 features for a tree of 2"),
+    (
+        "isolation is of no samples",
+        "IsolationForest: attribute max_samples_ is int 0; expected a number of samples",
+    ),
+    (
+        "isolation names columns below zero",
+        "IsolationForest: attribute estimators_features_ holds the index -1",
+    ),
+    (
+        "isolation names columns of fewer trees",
+        "IsolationForest: attribute estimators_features_ is list of 1; expected a list of the columns of 2 trees",
+    ),
+    (
+        "isolation names columns too high",
+        "IsolationForest: attribute estimators_features_ names [0, 3] of 3 features for a tree of 2",
+    ),
+    (
+        "isolation names few columns",
+        "IsolationForest: attribute estimators_features_ names [0] of 3 features for a tree of 2",
+    ),
+    (
+        "adaboost has a scaler",
+        "AdaBoostClassifier: attribute estimators_ has a StandardScaler at [0]; expected one with predict of 3 features that gives one value of int64",
+    ),
+    (
+        "adaboost has a strange algorithm",
+        "AdaBoostClassifier: attribute algorithm is 'mine'; expected 'SAMME' or 'SAMME.R'",
+    ),
+    (
+        "adaboost has estimators of other widths",
+        "AdaBoostClassifier: attribute estimators_ has a LogisticRegression at [1]; expected one with predict of 3 features that gives one value of int64",
+    ),
+    (
+        "adaboost has few weights",
+        "AdaBoostClassifier: attribute estimator_weights_ has 1 numbers for 2 estimators",
+    ),
+    (
+        "adaboost has no estimators",
+        "AdaBoostClassifier: attribute estimators_ is list of 0; expected a list of at least one estimator",
+    ),
+    ("adaboost has one class", "AdaBoostClassifier: attribute classes_ has 1 labels; expected at least 2"),
+    (
+        "adaboost has other classes",
+        "AdaBoostClassifier: attribute estimators_ has a LogisticRegression at [0]; expected one with predict of 3 features that gives one value of double",
+    ),
+    (
+        "adaboost has weights of nan",
+        "AdaBoostClassifier: attribute estimator_weights_ holds NaN at element 0",
+    ),
+    ("adaboost is not fitted", "AdaBoostClassifier is not fitted yet: it has no attribute estimators_"),
     ("unfitted", "LinearRegression is not fitted yet: it has no attribute coef_"),
     (
         "unfitted in a pipeline",

@@ -9,7 +9,7 @@ use super::labels::Labels;
 use super::math::{argmax, expit, softmax};
 use super::state::Part;
 use super::tree::{Dimensions, REGRESSORS, Trees, single};
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, ask, matrix};
+use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, ask, bounded, matrix};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
 
@@ -305,6 +305,7 @@ impl Estimator for Boosting {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        bounded(self.facts.class, x.nrows(), self.width)?;
         let (rows, x) = (x.nrows(), single(&x));
         let needs_raw = wanted.iter().any(|&method| method != Method::Apply);
         let raw = if needs_raw { self.raw(&x, rows)? } else { Vec::new() };

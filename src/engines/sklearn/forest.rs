@@ -8,7 +8,7 @@ use super::labels::Labels;
 use super::math::argmax;
 use super::state::Part;
 use super::tree::{CLASSIFIERS, Dimensions, REGRESSORS, Trees, fractions, single, takes_missing};
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
@@ -157,6 +157,7 @@ impl Estimator for Ensemble {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        bounded(self.facts.class, x.nrows(), self.dimensions.width())?;
         let (rows, x) = (x.nrows(), single(&x));
         let needs_means = wanted.iter().any(|&method| method != Method::Apply);
         let means = if needs_means { self.means(&x, rows) } else { Vec::new() };

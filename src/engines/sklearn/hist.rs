@@ -7,7 +7,7 @@ use ndarray::ArrayView2;
 use super::boosting::{Link, Tie, choose};
 use super::labels::Labels;
 use super::state::Part;
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, flat};
+use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded, flat};
 use crate::engines::trees::{CategorySet, Forest, Node, Test};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
@@ -303,6 +303,7 @@ impl Estimator for Boosting {
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
         let (rows, width) = (x.nrows(), self.baseline.len());
+        bounded(self.facts.class, rows, width)?;
         let raw = match &self.columns {
             Some(columns) => self.raw(&self.encode(columns, flat(&x)), rows),
             None => self.raw(flat(&x), rows),

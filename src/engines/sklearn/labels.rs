@@ -74,6 +74,25 @@ impl Labels {
             Some(Self::Texts(_)) => of!(Texts),
         }
     }
+
+    /// The place of each of these labels; `None` for one that is not there.
+    pub(super) fn places(&self, elements: &Elements) -> Vec<Option<usize>> {
+        match (self, elements) {
+            (Self::Ints(labels), Elements::I64(given)) => {
+                given.iter().map(|given| labels.iter().position(|label| label == given)).collect()
+            }
+            (Self::Floats(labels), Elements::F64(given)) => {
+                given.iter().map(|given| labels.iter().position(|label| label == given)).collect()
+            }
+            (Self::Bools(labels), Elements::Bool(given)) => {
+                given.iter().map(|&given| labels.iter().position(|&label| u8::from(label) == given)).collect()
+            }
+            (Self::Texts(labels), Elements::Strings(given)) => {
+                given.iter().map(|given| labels.iter().position(|label| label == given)).collect()
+            }
+            _ => vec![None; elements.len()],
+        }
+    }
 }
 
 /// Labels as text, as Python's `str` prints them; `None` for what no label is made of.

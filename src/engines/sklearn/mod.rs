@@ -6,13 +6,14 @@
 //! [`Estimator`]. A class that is not in the table is refused, as is an attribute
 //! that would change the answer and is not understood: nothing is guessed.
 //!
-//! The families: [`linear`], [`tree`], [`forest`], [`boosting`], [`hist`], [`isolation`], [`preprocessing`], [`pipeline`]. [`model`] makes a
+//! The families: [`linear`], [`tree`], [`forest`], [`boosting`], [`hist`], [`isolation`], [`adaboost`], [`preprocessing`], [`pipeline`]. [`model`] makes a
 //! servable of the outermost estimator.
 //!
 //! Numbers are `f64` throughout, so an answer to `float32` input is more exact
 //! than scikit-learn's, which keeps some of them in `float32`. What a row is
 //! answered never depends on the other rows of its batch.
 
+mod adaboost;
 mod boosting;
 mod error;
 mod examples;
@@ -190,19 +191,23 @@ fn ask(
             facts.class
         )));
     }
-    // A model may well have more outputs than features: a small request is no large answer.
     for spec in wanted.iter().filter_map(|&method| facts.spec(method)) {
-        let values = spec.gives.unwrap_or(1).checked_mul(x.nrows());
-        if values.is_none_or(|values| values > limits::TENSOR_BYTES_MAX / 8) {
-            return Err(RunError::InvalidInput(format!(
-                "X has {} samples, for which the answer of {} would have more than {} bytes; send fewer",
-                x.nrows(),
-                facts.class,
-                limits::TENSOR_BYTES_MAX
-            )));
-        }
+        bounded(facts.class, x.nrows(), spec.gives.unwrap_or(1))?;
     }
     estimator.compute(x, wanted, answers)
+}
+
+/// A model may well have more outputs than features: a small request is no large
+/// answer. `width` numbers are held for each row.
+fn bounded(class: &str, rows: usize, width: usize) -> Result<(), RunError> {
+    let values = width.checked_mul(rows);
+    if values.is_some_and(|values| values <= limits::TENSOR_BYTES_MAX / 8) {
+        return Ok(());
+    }
+    Err(RunError::InvalidInput(format!(
+        "X has {rows} samples, for which the answer of {class} would have more than {} bytes; send fewer",
+        limits::TENSOR_BYTES_MAX
+    )))
 }
 
 /// Source: `sklearn.utils.validation.check_array`, its words of 1.1 and later.

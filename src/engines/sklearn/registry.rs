@@ -2,7 +2,9 @@
 
 use super::linear::{classifier, glm, one_class, ransac, regression};
 use super::state::Part;
-use super::{Estimator, ModelError, boosting, forest, hist, isolation, pipeline, preprocessing, tree};
+use super::{
+    Estimator, ModelError, adaboost, boosting, forest, hist, isolation, pipeline, preprocessing, tree,
+};
 
 /// Reads one estimator's attributes; refuses what it does not understand.
 pub(super) type Builder = fn(&Part<'_>) -> Result<Box<dyn Estimator>, ModelError>;
@@ -58,6 +60,7 @@ const SVM: &[&str] = &["_classes", "classes"];
 const SCALERS: &[&str] = &["_data", "data"];
 const TREE: &[&str] = &["_classes", "tree"];
 const FOREST: &[&str] = &["_forest", "forest"];
+const ADABOOST: &[&str] = &["_weight_boosting", "weight_boosting"];
 const BOOSTING: &[&str] = &["_gb", "gradient_boosting"];
 const HIST: &[&str] = &["_hist_gradient_boosting.gradient_boosting"];
 const ENSEMBLE: &str = "sklearn.ensemble";
@@ -110,6 +113,8 @@ pub(super) static TABLE: &[Row] = &[
     Row::new("sklearn.tree", "DecisionTreeRegressor", TREE, tree::build_regressor),
     Row::new("sklearn.tree", "ExtraTreeClassifier", TREE, tree::build_classifier),
     Row::new("sklearn.tree", "ExtraTreeRegressor", TREE, tree::build_regressor),
+    Row::new(ENSEMBLE, "AdaBoostClassifier", ADABOOST, adaboost::build_classifier),
+    Row::new(ENSEMBLE, "AdaBoostRegressor", ADABOOST, adaboost::build_regressor),
     Row::new(ENSEMBLE, "ExtraTreesClassifier", FOREST, forest::build_classifier),
     Row::new(ENSEMBLE, "ExtraTreesRegressor", FOREST, forest::build_regressor),
     Row::new(ENSEMBLE, "GradientBoostingClassifier", BOOSTING, boosting::build_classifier),

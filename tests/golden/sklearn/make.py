@@ -359,6 +359,20 @@ def isolation():
     case("IsolationForest on a frame", lambda: IsolationForest(**few), x=FRAME, given="many")
 
 
+def adaboost():
+    few = {"n_estimators": 3, "random_state": 0}
+    samme = {"algorithm": "SAMME"} if VERSION < (1, 6) else {}
+    case("AdaBoostClassifier three", lambda: AdaBoostClassifier(**few), THREE, given="many", core=True)
+    case("AdaBoostClassifier SAMME", lambda: AdaBoostClassifier(**samme, **few), LABELS["three_str"], given="many",
+         core=VERSION <= (1, 4))
+    case("AdaBoostClassifier two", lambda: AdaBoostClassifier(**few), LABELS["two_bool"], given="many")
+    case("AdaBoostClassifier two SAMME", lambda: AdaBoostClassifier(**samme, **few), LABELS["two_float"], given="many",
+         core=VERSION == (1, 0))
+    case("AdaBoostClassifier of linear models", lambda: AdaBoostClassifier(LogisticRegression(), **few), THREE, given="many")
+    case("AdaBoostRegressor", lambda: AdaBoostRegressor(DecisionTreeRegressor(max_depth=2), **few), Y, given="many", core=True)
+    case("AdaBoostRegressor of linear models", lambda: AdaBoostRegressor(Ridge(), **few), Y, x=FRAME, given="many")
+
+
 def boosting():
     few = {"n_estimators": 3, "max_depth": 2, "random_state": 0}
     for labels in ("two", "three"):
@@ -524,6 +538,10 @@ def refused():
         model = IsolationForest(n_estimators=2, max_samples=4, max_features=2, random_state=0).fit(X)
         return with_attributes(model, **changes)
 
+    def adaboost(**changes):
+        model = AdaBoostClassifier(LogisticRegression(), n_estimators=2, random_state=0).fit(X, THREE)
+        return with_attributes(model, **changes)
+
     stump = DecisionTreeRegressor(max_depth=1)
     neighbours = KNeighborsClassifier(n_neighbors=1).fit(X[:2], TWO[:2])
     models = {
@@ -611,6 +629,15 @@ def refused():
         "isolation is of no samples": isolated(_max_samples=0),
         "isolation has two offsets": isolated(offset_=np.zeros(2)),
         "isolation has nodes without samples": isolated(estimators_=[DecisionTreeRegressor().fit(X, Y)] * 2),
+        "adaboost is not fitted": AdaBoostClassifier(),
+        "adaboost has one class": adaboost(classes_=np.array([1])),
+        "adaboost has other classes": adaboost(classes_=np.array([0.0, 1.0, 2.0])),
+        "adaboost has no estimators": adaboost(estimators_=[]),
+        "adaboost has a scaler": adaboost(estimators_=[scaler()]),
+        "adaboost has estimators of other widths": adaboost(estimators_=[three(), LogisticRegression().fit(X[:, :2], THREE)]),
+        "adaboost has few weights": adaboost(estimator_weights_=np.ones(1)),
+        "adaboost has weights of nan": adaboost(estimator_weights_=np.full(2, np.nan)),
+        "adaboost has a strange algorithm": adaboost(algorithm="mine"),
         "forest is not fitted": RandomForestRegressor(),
         "forest has no trees": forest(estimators_=[]),
         "forest is a number": forest(estimators_=7),
@@ -737,12 +764,12 @@ def main():
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     if of_trees:
-        trees(), forests(), boosting(), isolation()
+        trees(), forests(), boosting(), isolation(), adaboost()
     else:
         regressors(), classifiers(), transformers(), pipelines()
     cases, left_out, seen = [], [], set()
     # These versions wrote trees as the one before them did.
-    lean = of_trees and VERSION in ((1, 1), (1, 2), (1, 5), (1, 7))
+    lean = of_trees and VERSION in ((1, 1), (1, 2), (1, 5), (1, 7), (1, 8))
     for number, (name, make, y, x, given, core, then) in enumerate(CASES):
         if not (core or everything) or (lean and name.split()[0] in seen):
             continue
