@@ -26,7 +26,7 @@ enum Say {
 #[derive(Debug)]
 struct Classifier {
     facts: Facts,
-    estimators: Vec<Box<dyn Estimator>>,
+    estimators: Estimators,
     weights: Vec<f64>,
     total: f64,
     labels: Arc<Labels>,
@@ -36,9 +36,11 @@ struct Classifier {
 #[derive(Debug)]
 struct Regressor {
     facts: Facts,
-    estimators: Vec<Box<dyn Estimator>>,
+    estimators: Estimators,
     weights: Vec<f64>,
 }
+
+type Estimators = Vec<Box<dyn Estimator>>;
 
 /// The estimators and their weights; all of them have `method`, and give `gives` of `dtype`.
 fn members(
@@ -46,13 +48,13 @@ fn members(
     method: Method,
     gives: Option<usize>,
     dtype: DType,
-) -> Result<(Vec<Box<dyn Estimator>>, Vec<f64>), ModelError> {
+) -> Result<(Estimators, Vec<f64>), ModelError> {
     const NAME: &str = "estimators_";
     let value = part.fitted(NAME)?;
     let Some(items) = value.items().filter(|items| items.len() > 0) else {
         return Err(part.unexpected(NAME, value, "a list of at least one estimator"));
     };
-    let mut built: Vec<Box<dyn Estimator>> = Vec::with_capacity(items.len());
+    let mut built: Estimators = Vec::with_capacity(items.len());
     for (i, item) in items.enumerate() {
         let estimator = part.child(item, &format!("{NAME}[{i}]"))?;
         let facts = estimator.facts();
@@ -86,7 +88,7 @@ pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
     if classes < 2 {
         return Err(part.refuse("classes_", format!("has {classes} labels; expected at least 2")));
     }
-    // No argument since 1.8, and only a word since 1.6.
+    // No argument since 1.8, and without effect since 1.6.
     let say = match part.text("algorithm")?.as_deref() {
         Some("SAMME.R") => Say::Logarithms,
         None | Some("SAMME" | "deprecated") => Say::Votes { against: part.version() >= (1, 3) },

@@ -3,8 +3,8 @@
 use super::error::TreeError;
 use super::node::{CATEGORIES, CategorySet, FEATURE, MISSING_LEFT, Node, Packed, Real, Test};
 
-/// Walks that go on at the same time. Each step of one waits for memory, and the
-/// others use the time; measured best among 4, 8 and 16 (`docs/performance.md`).
+/// Walks that go on at the same time: each step of one waits for memory, and the
+/// others use the time (`docs/performance.md`).
 const LANES: usize = 8;
 /// Rows that pass through one tree before the next tree's turn: their values and
 /// the tree should stay in the first cache.
@@ -164,7 +164,7 @@ impl<T: Real> Forest<T> {
             for (row, values) in x.chunks_exact(self.features).enumerate() {
                 for (group, roots) in self.roots.chunks(LANES).enumerate() {
                     let starts = std::array::from_fn(|lane| roots[lane.min(roots.len() - 1)]);
-                    let ends = self.race::<MISSING, SETS>(starts, [values; LANES]);
+                    let ends = self.race::<MISSING, SETS>(starts, |_, feature| values[feature]);
                     for (lane, end) in ends.into_iter().enumerate().take(roots.len()) {
                         arrive(row, group * LANES + lane, end as usize);
                     }
@@ -177,11 +177,10 @@ impl<T: Real> Forest<T> {
             for (tree, &root) in self.roots.iter().enumerate() {
                 for (group, rows) in rows.chunks(LANES * self.features).enumerate() {
                     let many = rows.len() / self.features;
-                    let lanes = std::array::from_fn(|lane| {
-                        let start = lane.min(many - 1) * self.features;
-                        &rows[start..start + self.features]
-                    });
-                    let ends = self.race::<MISSING, SETS>([root; LANES], lanes);
+                    let starts: [usize; LANES] =
+                        std::array::from_fn(|lane| lane.min(many - 1) * self.features);
+                    let ends = self
+                        .race::<MISSING, SETS>([root; LANES], |lane, feature| rows[starts[lane] + feature]);
                     let first = block * ROWS + group * LANES;
                     for (lane, end) in ends.into_iter().enumerate().take(many) {
                         arrive(first + lane, tree, end as usize);
@@ -191,19 +190,20 @@ impl<T: Real> Forest<T> {
         }
     }
 
-    /// From eight nodes with a row each down to eight leaves, whose numbers it gives.
+    /// From eight nodes down to eight leaves, whose numbers it gives. `value` is that
+    /// of a feature, for a lane.
     #[inline]
     fn race<const MISSING: bool, const SETS: bool>(
         &self,
         mut at: [u32; LANES],
-        rows: [&[T]; LANES],
+        value: impl Fn(usize, usize) -> T,
     ) -> [u32; LANES] {
         loop {
             let mut moved = 0;
-            for lane in 0..LANES {
-                let next = self.step::<MISSING, SETS>(at[lane], rows[lane]);
-                moved |= next ^ at[lane];
-                at[lane] = next;
+            for (lane, at) in at.iter_mut().enumerate() {
+                let next = self.step::<MISSING, SETS>(*at, |feature| value(lane, feature));
+                moved |= next ^ *at;
+                *at = next;
             }
             if moved == 0 {
                 return at.map(|place| self.nodes[place as usize].payload);
@@ -212,10 +212,11 @@ impl<T: Real> Forest<T> {
     }
 
     #[inline]
-    fn step<const MISSING: bool, const SETS: bool>(&self, at: u32, row: &[T]) -> u32 {
+    fn step<const MISSING: bool, const SETS: bool>(&self, at: u32, value: impl Fn(usize) -> T) -> u32 {
         let node = &self.nodes[at as usize];
-        let feature = if MISSING { node.feature & FEATURE } else { node.feature & !MISSING_LEFT };
-        let value = row[feature as usize];
+        // Without categories the mask is needed for the leaves only, which are marked.
+        let feature = node.feature & if SETS { FEATURE } else { !MISSING_LEFT };
+        let value = value(feature as usize);
         if SETS && node.feature & CATEGORIES != 0 {
             let (left, known) = &self.sets[node.payload as usize];
             return match value
