@@ -156,6 +156,8 @@ pub const FLAGS: &[Flag] = &[
         "",
         "requests are not given threads of their own; see --io_threads and --compute_threads",
     ),
+    honoured("enable_model_warmup", Bool, "as there, for every platform"),
+    honoured("num_request_iterations_for_warmup", Int32, "as there"),
     honoured("version", Bool, "prints `longshore <version>` and a line on TensorFlow"),
     ignored("remove_unused_fields_from_bundle_metagraph", Bool, "true", NO_SAVED_MODEL),
     ignored("prefer_tflite_model", Bool, "false", NO_TFLITE),
@@ -174,8 +176,6 @@ pub const FLAGS: &[Flag] = &[
     ignored("mixed_precision", Text, "", "models are computed in the precision that they were trained for"),
     ignored("skip_initialize_tpu", Bool, "false", "there is no TPU here"),
     ignored("enable_grpc_healthcheck_service", Bool, "true", "the health service is always there"),
-    honoured("enable_model_warmup", Bool, "as there, for every platform"),
-    honoured("num_request_iterations_for_warmup", Int32, "as there"),
     honoured("enable_serialization_as_tensor_content", Bool, "as there"),
 ];
 

@@ -78,8 +78,6 @@ const ELSEWHERE: &[&str] = &[
     "enable_batching",
     "batching_parameters_file",
     "enable_per_model_batching_parameters",
-    "enable_model_warmup",
-    "num_request_iterations_for_warmup",
     "monitoring_config_file",
 ];
 
