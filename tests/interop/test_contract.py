@@ -163,9 +163,17 @@ def test_a_message_that_is_no_protobuf_is_an_error_of_that_call_alone(sample):
     assert len(sample.client.predict(NAME, ROWS).outputs["predictions"].double_val) == 2
 
 
-def test_what_is_not_served_yet_says_unimplemented(sample):
+def test_what_is_not_served_says_unimplemented(sample):
+    session_run = sample.client.channel.unary_unary("/tensorflow.serving.SessionService/SessionRun")
+    with pytest.raises(grpc.RpcError) as caught:
+        session_run(b"", timeout=CALL_SECONDS)
+    assert caught.value.code() == CODE.UNIMPLEMENTED
+
+
+def test_a_reload_without_a_list_is_refused_in_the_references_words(sample):
     call, request = sample.client.model.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest()
-    assert refused(CODE.UNIMPLEMENTED, call, request, timeout=CALL_SECONDS)
+    text = refused(CODE.INVALID_ARGUMENT, call, request, timeout=CALL_SECONDS)
+    assert text.startswith("ServerModelConfig type not supported by HandleReloadConfigRequest.")
 
 
 def test_compressed_messages_are_understood(sample):
