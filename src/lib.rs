@@ -16,7 +16,8 @@
 //! * [`engines`] and [`formats`] know no clock, no network, no thread and no file
 //!   system: bytes in, numbers out.
 //! * [`lifecycle`] does not know what a tensor is.
-//! * Generated protobuf types ([`proto`]) stop in [`frontends`] and [`formats`].
+//! * Generated protobuf types ([`proto`]) are read in [`frontends`] (wire), [`formats`]
+//!   and [`config`] (files); on the way of a request none goes below the doors.
 //! * Nothing imports, calls or evaluates what a model file names.
 
 // Declared in reading order, lowest floor first; `tests/tidy.rs` holds the floors.

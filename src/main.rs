@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A few per cent faster than the system's for many small messages, and it gives
-/// memory back after a model is unloaded.
+/// Made for many small allocations on many threads. What it keeps after thousands
+/// of models were unloaded stands in `docs/performance.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
