@@ -3,7 +3,9 @@
 //! An engine reads through [`ModelDir`] and knows no clock, no network and no
 //! file system. [`open`] finds the kind of model, reads its file and builds it.
 
+mod examples;
 pub mod platform;
+mod rows;
 mod sklearn;
 pub mod trees;
 

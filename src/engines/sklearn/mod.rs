@@ -16,7 +16,6 @@
 mod adaboost;
 mod boosting;
 mod error;
-mod examples;
 mod forest;
 mod hist;
 mod isolation;
