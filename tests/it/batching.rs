@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use longshore::config::{ServeFlags, ServerConfig};
 use longshore::proto::tensorflow::serving::model_version_status::State;
 use prost::Message as _;
 use tonic::{Code, Status};
 
 use crate::server::{Client, Repo, TestServer, config, doubles, golden, request};
+use crate::wire::Grpc;
 
 #[derive(clap::Parser)]
 struct Line {
@@ -141,39 +140,17 @@ async fn what_does_not_fit_is_told_in_the_references_words() {
     server.stop().await.unwrap();
 }
 
-/// The client library gives up by its own clock, so this speaks HTTP/2 itself.
 #[tokio::test]
 async fn a_deadline_that_passes_in_the_queue_is_resource_exhausted() {
     let server = server("max_batch_size { value: 8 } batch_timeout_micros { value: 5000000 }").await;
-    let socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
-    tokio::spawn(connection);
+    let grpc = Grpc::open(server.address).await;
     let message = request("half", None, doubles(&[&[1.0]])).encode_to_vec();
-    let mut body = vec![0];
-    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    body.extend(message);
-    let uri = format!("http://{}/tensorflow.serving.PredictionService/Predict", server.address);
-    let request = hyper::Request::post(uri)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-timeout", "60m")
-        .body(Full::new(bytes::Bytes::from(body)))
-        .unwrap();
     let start = Instant::now();
-    let answer = sender.send_request(request).await.unwrap();
-    let headers = answer.headers().clone();
-    let trailers = answer.into_body().collect().await.unwrap().trailers().cloned();
-    let said = |name: &str| {
-        let found = headers.get(name).or_else(|| trailers.as_ref()?.get(name));
-        found.map_or("", |value| value.to_str().unwrap()).to_owned()
-    };
+    let timeout = Some(Duration::from_millis(60));
+    let answer = grpc.call_within("PredictionService/Predict", &message, timeout).await;
     assert!(start.elapsed() < Duration::from_secs(2));
-    assert_eq!(said("grpc-status"), "8");
-    assert_eq!(
-        said("grpc-message").replace("%20", " "),
-        "Run() timeout exceeded while waiting in batching queue"
-    );
+    let late = "Run() timeout exceeded while waiting in batching queue".to_owned();
+    assert_eq!(answer, Err((Code::ResourceExhausted, late)));
     server.stop().await.unwrap();
 }
 

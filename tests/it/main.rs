@@ -16,3 +16,4 @@ mod server;
 mod sklearn_goldens;
 mod sklearn_refusals;
 mod warm_up;
+mod wire;

@@ -1,7 +1,7 @@
 //! What clients see on the wire: answers, errors, metadata, health, reflection.
 
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::time::Duration;
+
 use longshore::proto::tensorflow::serving as pb;
 use longshore::proto::tensorflow::{DataType, TensorProto};
 use prost::Message as _;
@@ -15,6 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::server::{Repo, TestServer, doubles, golden, request, spec};
+use crate::wire::Grpc;
 
 async fn server() -> TestServer {
     TestServer::start(Repo::with("half", 3, &golden("half_plus_two.pkl"))).await
@@ -147,40 +148,17 @@ async fn a_long_name_comes_back_cut() {
     server.stop().await.unwrap();
 }
 
-/// The client library gives up by its own clock, so this speaks HTTP/2 itself.
 #[tokio::test]
 async fn a_passed_deadline_is_deadline_exceeded() {
     let server = server().await;
-    let socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
-    tokio::spawn(connection);
+    let grpc = Grpc::open(server.address).await;
     let message = request("half", None, doubles(&[&[1.0]])).encode_to_vec();
-    let mut body = vec![0];
-    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    body.extend(message);
-    let mut ask = async |timeout: &str| {
-        let request = hyper::Request::post(format!(
-            "http://{}/tensorflow.serving.PredictionService/Predict",
-            server.address
-        ))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-timeout", timeout)
-        .body(Full::new(bytes::Bytes::from(body.clone())))
-        .unwrap();
-        let answer = sender.send_request(request).await.unwrap();
-        let headers = answer.headers().clone();
-        let trailers = answer.into_body().collect().await.unwrap().trailers().cloned();
-        let said = |name: &str| {
-            let found = headers.get(name).or_else(|| trailers.as_ref()?.get(name));
-            found.map_or("", |value| value.to_str().unwrap()).to_owned()
-        };
-        (said("grpc-status"), said("grpc-message"))
+    let ask = async |timeout| {
+        grpc.call_within("PredictionService/Predict", &message, Some(timeout)).await.map(|_| ())
     };
-    assert_eq!(ask("5S").await.0, "0");
-    let (status, message) = ask("1n").await;
-    assert_eq!((status.as_str(), message.as_str()), ("4", "Timed%20out%20waiting%20for%20notification"));
+    assert_eq!(ask(Duration::from_millis(5000)).await, Ok(()));
+    let late = (Code::DeadlineExceeded, "Timed out waiting for notification".to_owned());
+    assert_eq!(ask(Duration::from_nanos(1)).await, Err(late));
     server.stop().await.unwrap();
 }
 
