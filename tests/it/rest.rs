@@ -16,13 +16,13 @@ use serde::Deserialize;
 
 use crate::server::{PATIENCE, Repo, TestServer, config, doubles, request};
 
-fn golden(name: &str) -> Vec<u8> {
+pub fn golden(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tfs").join(name);
     fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// The models that the cases ask: half (version 3), area (1), label (7, labelled).
-fn repo() -> Repo {
+pub fn repo() -> Repo {
     let repo = Repo::with("half", 3, &golden("half.pkl"));
     repo.drop_in("area", 1, &golden("area.pkl"));
     fs::create_dir_all(repo.path("label")).unwrap();
@@ -34,11 +34,11 @@ fn repo() -> Repo {
 
 /// One answer, read to the end of its body.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     /// Names in lower case.
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
@@ -52,16 +52,21 @@ impl Answer {
 }
 
 /// One connection, over which requests go as bytes.
-struct Wire(TcpStream);
+pub struct Wire(pub TcpStream);
 
 impl Wire {
-    fn open(address: SocketAddr) -> Self {
+    pub fn open(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(socket)
     }
 
-    fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.send(method, target, headers, body);
+        self.answer()
+    }
+
+    pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: here\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -70,7 +75,6 @@ impl Wire {
             head += &format!("Content-Length: {}\r\n", body.len());
         }
         self.0.write_all(&[head.as_bytes(), b"\r\n", body].concat()).unwrap();
-        self.answer()
     }
 
     fn answer(&mut self) -> Answer {
