@@ -3,6 +3,7 @@
 
 mod batching;
 mod config;
+mod deadlines;
 mod drain;
 mod fuzz_corpus;
 mod inference;
