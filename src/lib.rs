@@ -36,6 +36,8 @@ pub mod servable;
 
 pub mod engines;
 
+pub mod request_log;
+
 pub mod execution;
 pub mod lifecycle;
 pub mod repository;

@@ -80,6 +80,25 @@ pub const WARM_UP_FILE_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of a record that the message about it shows.
 pub const WARM_UP_RECORD_BYTES_SHOWN: usize = 256;
 
+// --- request log ---------------------------------------------------------------
+
+/// Records that wait to be written, and their bytes once encoded. What comes on top
+/// is dropped: a disk that hangs costs this much memory and no request.
+pub const REQUEST_LOG_QUEUE_RECORDS_MAX: usize = 4096;
+/// See [`REQUEST_LOG_QUEUE_RECORDS_MAX`].
+pub const REQUEST_LOG_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// One record, in bytes: a request and its answer. Larger ones are dropped, since
+/// to copy them would hold up their I/O loop.
+pub const REQUEST_LOG_RECORD_BYTES_MAX: usize = 16 << 20;
+/// Bytes that are gathered for one write.
+pub const REQUEST_LOG_BUFFER_BYTES: usize = 256 << 10;
+/// How long the writer waits for more once there is something to write.
+pub const REQUEST_LOG_GATHERING: Duration = Duration::from_millis(20);
+/// Files that are open for writing at one time, one for each prefix.
+pub const REQUEST_LOG_FILES_OPEN_MAX: usize = 256;
+/// One file of a request log that is read back, in bytes.
+pub const REQUEST_LOG_FILE_BYTES_MAX: u64 = 4 << 30;
+
 // --- estimators ----------------------------------------------------------------
 /// Estimators within each other: a pipeline in a pipeline is two. Building them
 /// recurses, so this bounds the stack, and stops one that contains itself.

@@ -15,6 +15,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (2, &["formats", "storage"]),
     (3, &["servable"]),
     (3, &["engines"]),
+    (4, &["request_log"]),
     (4, &["execution", "lifecycle", "repository"]),
     (5, &["dataplane"]),
     (6, &["frontends"]),

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::batching::BatchingFlags;
 use super::flag_table::OtherFlags;
+use super::request_log::RequestLogFlags;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -235,6 +236,10 @@ pub struct ServeFlags {
     /// Whether and how requests are batched.
     #[command(flatten)]
     pub batching: BatchingFlags,
+
+    /// Which requests are recorded.
+    #[command(flatten)]
+    pub request_log: RequestLogFlags,
 
     /// How log lines look; auto is human on a terminal and json otherwise
     #[arg(

@@ -6,6 +6,7 @@ pub mod flag_table;
 mod flags;
 mod grpc_options;
 mod model_list;
+mod request_log;
 pub mod textproto;
 
 pub use batching::{
@@ -15,6 +16,7 @@ pub use flags::{LogFormat, ServeFlags, normalize};
 pub use grpc_options::{CHANNEL_ARGUMENTS, GrpcOptions};
 pub(crate) use model_list::unsupported_type;
 pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config};
+pub use request_log::{RequestLogConfig, RequestLogFlags};
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -133,6 +135,8 @@ pub struct ServerConfig {
     pub inline_below: Duration,
     /// Which models are batched, and how.
     pub batching: BatchingConfig,
+    /// Which requests are recorded.
+    pub request_log: RequestLogConfig,
     /// How long requests are still taken after the signal to stop.
     pub drain_grace: Duration,
     /// How long requests in flight may take to finish after that.
@@ -231,6 +235,7 @@ impl ServerConfig {
             compute_threads: threads(flags.compute_threads, threads_of_batches.number.unwrap_or(cores)),
             compute_thread_name: threads_of_batches.name,
             batching,
+            request_log: request_log::resolve(&flags.request_log)?,
             inline_below: Duration::from_micros(flags.inline_below_micros),
             drain_grace: seconds("drain_grace", flags.drain_grace)?,
             drain_timeout: seconds("drain_timeout", flags.drain_timeout)?,

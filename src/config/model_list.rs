@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::request_log;
 use super::textproto::{self, NotTextProto};
 use crate::engines::Platform;
 use crate::error::{Code, ServingError};
@@ -31,8 +32,8 @@ pub struct ListedModel {
     pub settings: ModelSettings,
     /// Labels that point at a number which is no version.
     pub labels_nowhere: Vec<(String, i64)>,
-    /// Whether it asks for its requests to be logged.
-    pub wants_log: bool,
+    /// What of its `logging_config` has no effect.
+    pub log_warning: Option<String>,
 }
 
 /// Why a text is no `ModelServerConfig`, or not one that can be served.
@@ -140,9 +141,7 @@ impl ModelList {
 
     /// What the list asks for that is accepted and not done.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.models.iter().filter(|(_, model)| model.wants_log).map(|(name, _)| {
-            format!("model {name}: logging_config has no effect: requests are not logged by this build")
-        })
+        self.models.values().filter_map(|model| model.log_warning.clone())
     }
 }
 
@@ -168,7 +167,10 @@ impl ListedModel {
                 .map(version_policy),
             labels: None,
             batching: None,
+            request_log: None,
         };
+        let log_warning;
+        (settings.request_log, log_warning) = request_log::listed(model)?;
         let (mut labels, mut labels_nowhere) = (BTreeMap::new(), Vec::new());
         for (label, &number) in &model.version_labels {
             match Version::new(number) {
@@ -178,7 +180,7 @@ impl ListedModel {
         }
         // None at all leaves the word to a `model.toml`.
         settings.labels = (!labels.is_empty()).then_some(labels);
-        Ok(Self { base_path, settings, labels_nowhere, wants_log: model.logging_config.is_some() })
+        Ok(Self { base_path, settings, labels_nowhere, log_warning })
     }
 
     /// Each label, and the number that it points at.
@@ -226,7 +228,7 @@ fn version_policy(choice: &PolicyChoice) -> VersionPolicy {
 }
 
 /// An absolute path, also as a `file:` URI.
-fn local_path(text: &str) -> Option<PathBuf> {
+pub(super) fn local_path(text: &str) -> Option<PathBuf> {
     let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
     path.is_absolute().then(|| path.to_owned())
 }

@@ -12,6 +12,9 @@ const HEADER_BYTES: usize = 12;
 /// The bytes of a checksum.
 const CRC_BYTES: usize = 4;
 
+/// The bytes that a record has besides its data.
+pub const FRAME_BYTES: usize = HEADER_BYTES + CRC_BYTES;
+
 /// Why what follows is no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TfRecordError {
@@ -80,6 +83,18 @@ impl Records {
     }
 }
 
+/// Appends one record, whose data `encode` appends.
+pub fn put(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    encode(out);
+    let length = ((out.len() - start - HEADER_BYTES) as u64).to_le_bytes();
+    let (crc_of_length, crc) = (masked_crc(&length), masked_crc(&out[start + HEADER_BYTES..]));
+    out[start..start + 8].copy_from_slice(&length);
+    out[start + 8..start + HEADER_BYTES].copy_from_slice(&crc_of_length.to_le_bytes());
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
 /// A checksum of data that may hold checksums itself: rotated, and moved.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
@@ -114,6 +129,15 @@ mod tests {
         let file = Bytes::from_static(FILE);
         let first = records(file.clone()).next().unwrap().unwrap();
         assert!(std::ptr::eq(first.as_ptr(), file[12..].as_ptr()));
+    }
+
+    #[test]
+    fn what_is_written_is_as_tensorflow_writes_it() {
+        let mut file = Vec::new();
+        for data in [&b"hello"[..], b"", b"world!"] {
+            put(&mut file, |out| out.extend_from_slice(data));
+        }
+        assert_eq!(file, FILE);
     }
 
     #[test]

@@ -366,7 +366,8 @@ impl Model {
             && findings.look_again_in.is_some()
             && now.instant.saturating_duration_since(first_seen) < limits::FIRST_VERSION_WAIT_MAX;
         let (platform, batching) = (settings.platform, settings.batching);
-        let stated = AspiredModel { versions, labels, platform, batching, first_is_coming };
+        let request_log = settings.request_log;
+        let stated = AspiredModel { versions, labels, platform, batching, request_log, first_is_coming };
         if *self.stated != stated {
             self.stated = Arc::new(stated);
             self.is_news = true;

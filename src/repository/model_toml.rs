@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::policy::{VersionNumber, VersionPolicy};
 use crate::ids::Version;
+use crate::request_log::RequestLogSettings;
 
 /// Its name in the model's folder.
 pub const FILE_NAME: &str = "model.toml";
@@ -24,6 +25,8 @@ pub struct ModelSettings {
     pub labels: Option<BTreeMap<String, Version>>,
     /// Whether and how its requests are batched.
     pub batching: Option<BatchingSettings>,
+    /// Whether and which of its requests are recorded.
+    pub request_log: Option<RequestLogSettings>,
 }
 
 /// `[batching]`: how the requests of one model are batched, unchecked. Names and
@@ -85,6 +88,7 @@ impl ModelSettings {
             version_policy: self.version_policy.clone().or_else(|| other.version_policy.clone()),
             labels: self.labels.clone().or_else(|| other.labels.clone()),
             batching: self.batching.clone().or_else(|| other.batching.clone()),
+            request_log: self.request_log.clone().or_else(|| other.request_log.clone()),
         }
     }
 }
@@ -134,6 +138,8 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(ModelSettings::parse(text.as_bytes()).unwrap().batching, Some(batching));
+        let log = ModelSettings::parse(b"[request_log]\nsampling_rate = 1").unwrap().request_log.unwrap();
+        assert_eq!((log.sampling_rate.get(), log.filename_prefix), (1.0, None));
         let empty = ModelSettings::parse(b"[batching]").unwrap().batching;
         assert_eq!(empty, Some(BatchingSettings::default()));
         assert_eq!(ModelSettings::parse(b"").unwrap(), ModelSettings::default());
@@ -163,6 +169,9 @@ mod tests {
         refused("platform = 1", 1, &["string"]);
         refused("[batching]\nmax_batchsize = 1", 2, &["max_batchsize", "max_batch_size"]);
         refused("[batching]\nmax_batch_size = \"1\"", 2, &["i64"]);
+        refused("[request_log]\nsampling_rate = 1.5", 2, &["1.5", "from 0", "to 1"]);
+        refused("[request_log]\nsampling_rate = 1\nfilename_prefix = \"/x\"", 3, &["filename_prefix"]);
+        refused("[request_log]", 1, &["sampling_rate"]);
         refused("[labels]\nstable = 1\ncanary = \"2\"", 3, &["\"2\"", "i64"]);
         refused("[labels]\nstable = -1", 2, &["-1 is not a version"]);
         refused("\n[labels]\n\"\" = 1", 2, &["label is empty"]);

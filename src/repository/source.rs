@@ -9,6 +9,7 @@ use super::model::{Model, earlier, some_of};
 use super::model_toml::BatchingSettings;
 use super::{ModelSettings, Now};
 use crate::ids::{ModelName, ServableId, Version};
+use crate::request_log::RequestLogSettings;
 use crate::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
 
 /// A version that should be served.
@@ -35,6 +36,8 @@ pub struct AspiredModel {
     pub platform: Option<String>,
     /// How its requests are said to be batched, unchecked.
     pub batching: Option<BatchingSettings>,
+    /// Which of its requests are said to be recorded.
+    pub request_log: Option<RequestLogSettings>,
     /// Whether there is no finished version yet, and one is likely within
     /// moments: a start-up does well to wait for it, but never for ever, so this
     /// is said for [`FIRST_VERSION_WAIT_MAX`](crate::limits::FIRST_VERSION_WAIT_MAX)

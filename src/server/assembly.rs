@@ -12,7 +12,7 @@ use super::io_loops::Kind;
 use super::listeners::{Listener, SocketFile};
 use super::loader::ModelLoader;
 use super::reload::{self, Look};
-use super::{ServerError, io_loops};
+use super::{ServerError, io_loops, request_log};
 use crate::config::{BatchingConfig, GrpcOptions, Models, ServerConfig};
 use crate::dataplane::DataPlane;
 use crate::execution::{ComputePool, Lane, LaneOptions};
@@ -23,6 +23,7 @@ use crate::repository::{
     self, AspiredModel, ListSource, RepositorySource, Rescan, Source as _, SourceError, WatchHandle,
     WatchOptions,
 };
+use crate::request_log::RequestLog;
 use crate::storage::{DiskStorage, LinkPolicy, Storage};
 
 /// A server that has its ports and is loading its models. [`App::run`] serves.
@@ -39,6 +40,8 @@ pub struct App {
     pub(super) manager: ManagerHandle<ModelLoader>,
     catalog: Arc<Catalog<Lane>>,
     pub(super) states: Arc<StateMonitor>,
+    /// Where the doors leave what is to be recorded.
+    pub(super) request_log: RequestLog,
     /// What the last look at the models found.
     pub(super) looks: tokio::sync::watch::Receiver<Look>,
 }
@@ -90,7 +93,10 @@ impl App {
         };
         let (manager, catalog, states) = Manager::start(options).map_err(ServerError::Thread)?;
         let (tell, looks) = tokio::sync::watch::channel(Look::default());
-        let watch = Some(watch(&config, manager.clone(), tell).map_err(ServerError::Thread)?);
+        let request_log = RequestLog::new(config.request_log.rotation);
+        let watch =
+            watch(&config, manager.clone(), request_log.clone(), tell).map_err(ServerError::Thread)?;
+        let watch = Some(watch);
         Ok(Self {
             config,
             sockets,
@@ -101,6 +107,7 @@ impl App {
             manager,
             catalog,
             states,
+            request_log,
             looks,
         })
     }
@@ -166,12 +173,14 @@ fn take_port(
 fn watch(
     config: &ServerConfig,
     manager: ManagerHandle<ModelLoader>,
+    log: RequestLog,
     tell: tokio::sync::watch::Sender<Look>,
 ) -> std::io::Result<WatchHandle> {
     let pool_name = config.compute_thread_name.as_deref().unwrap_or("compute");
     let pool = ComputePool::named(pool_name, config.compute_threads)?;
     let batching = config.batching.clone();
     let warm_up = config.warm_up;
+    let log_config = config.request_log.clone();
     let lanes = LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() };
     let mut stated = None;
     // A look that fails is no reason to unload anything, and is logged there.
@@ -180,6 +189,7 @@ fn watch(
             // Most looks find what the last one found. Telling it again would change
             // nothing, and costs a fifth of a poll of ten thousand models.
             if !stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) {
+                log.configure(request_log::targets(&rescan.models, &log_config));
                 manager.aspire(aspired(&rescan, &pool, lanes, &batching, warm_up));
                 stated = Some(rescan.models);
             }

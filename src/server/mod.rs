@@ -7,6 +7,7 @@ mod io_loops;
 mod listeners;
 mod loader;
 mod reload;
+mod request_log;
 mod run;
 mod signals;
 mod warm_up;

@@ -13,7 +13,7 @@ use super::http::HttpService;
 use super::io_loops::{Doors, IoLoops};
 use super::{App, ServerError, reload};
 use crate::dataplane::DataPlane;
-use crate::frontends::health::{HealthTeller, health};
+use crate::frontends::health::{HealthTeller, Readiness, health};
 use crate::frontends::tfs::grpc::Door;
 use crate::frontends::tfs::management::Management;
 use crate::frontends::tfs::rest;
@@ -50,6 +50,7 @@ impl App {
         }
         let outcome = if tried { self.serve(&mut stop, announce).await } else { Ok(()) };
         self.stop_watching();
+        self.close_request_log().await;
         // A load that hangs, or a request that outlived the drain, would hold
         // this up for ever.
         tokio::select! {
@@ -58,6 +59,19 @@ impl App {
             () = another(&mut stop) => tracing::warn!("asked again to stop: stopped with models in use"),
         }
         outcome
+    }
+
+    /// Lets what was recorded be written, within the time that requests had.
+    async fn close_request_log(&self) {
+        self.request_log.close();
+        let written = async {
+            while !self.request_log.is_finished() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(self.config.drain_timeout, written).await.is_err() {
+            tracing::warn!("stopped before all recorded requests were written");
+        }
     }
 
     fn stop_watching(&mut self) {
@@ -74,7 +88,14 @@ impl App {
         Door::new(plane)
             .answering_in(form)
             .managed(management.clone())
+            .recording(self.request_log.clone())
             .bounded(receive.unwrap_or(most), send.unwrap_or(most))
+    }
+
+    /// The REST door of one more I/O loop.
+    fn rest_door(&self, plane: Arc<DataPlane>, readiness: Readiness) -> rest::Door {
+        let options = rest::Options { timeout: self.config.rest_timeout, cors: self.config.rest_cors };
+        rest::Door::new(plane, readiness, options).recording(self.request_log.clone())
     }
 
     async fn serve(
@@ -86,12 +107,11 @@ impl App {
         let shared = grpc::shared_services(health)?;
         let (inbox, mut wishes) = reload::inbox();
         let management = Management::new(inbox, self.config.reload.allow_remote);
-        let rest_options = rest::Options { timeout: self.config.rest_timeout, cors: self.config.rest_cors };
         let doors: Vec<Doors> = (0..self.config.io_threads)
             .map(|_| {
                 let plane = Arc::new(self.data_plane());
                 let grpc = Services::new(shared.clone(), &self.door(Arc::clone(&plane), &management));
-                let http = HttpService::new(rest::Door::new(plane, teller.readiness(), rest_options));
+                let http = HttpService::new(self.rest_door(plane, teller.readiness()));
                 Doors { grpc, http }
             })
             .collect();

@@ -323,7 +323,7 @@ async fn a_list_of_models_is_served_with_its_policies_and_labels() {
         ),
         &format!("name: 'none' base_path: '{root}/a' model_version_policy {{ specific {{}} }}"),
         &format!(
-            "name: 'logged' base_path: '{root}/b' logging_config {{ sampling_config {{ sampling_rate: 1 }} }}"
+            "name: 'logged' base_path: '{root}/b' logging_config {{ log_collector_config {{ filename_prefix: '{root}/log' }} }}"
         ),
         &format!("name: 'other' base_path: '{root}/b' model_platform: 'onnx'"),
         "name: 'missing' base_path: '/nowhere/at/all'",
@@ -360,7 +360,7 @@ async fn a_list_of_models_is_served_with_its_policies_and_labels() {
     assert_eq!(code, Some(0));
     for words in [
         "Request to assign label to version 9 of model all, which is not currently available for inference",
-        "model logged: logging_config has no effect",
+        "model logged: logging_config records nothing",
         "--model_base_path has no effect",
         "cannot look for versions of missing",
         "the version policy names what is not there: 8",

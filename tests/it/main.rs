@@ -12,6 +12,7 @@ mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;
 mod reload;
+mod request_log;
 mod rest;
 mod rollouts;
 mod server;

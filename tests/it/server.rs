@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use longshore::config::{BatchingConfig, GrpcOptions, LoadRetries, Models, ReloadOptions, ServerConfig};
+use longshore::config::{
+    BatchingConfig, GrpcOptions, LoadRetries, Models, ReloadOptions, RequestLogConfig, ServerConfig,
+};
 use longshore::proto::tensorflow::serving as pb;
 use longshore::proto::tensorflow::{TensorProto, TensorShapeProto, tensor_shape_proto::Dim};
 use longshore::repository::Poll;
@@ -121,6 +123,7 @@ pub fn config(root: PathBuf) -> ServerConfig {
         compute_threads: 2,
         compute_thread_name: None,
         batching: BatchingConfig::Off,
+        request_log: RequestLogConfig::default(),
         inline_below: Duration::from_micros(100),
         drain_grace: Duration::from_millis(50),
         drain_timeout: Duration::from_secs(10),

@@ -9,16 +9,18 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::management::{Management, Peer};
+use super::prediction_log::{self, Recording};
 use super::{inference, signature_def, tensor_proto};
 use crate::dataplane::{DataPlane, Inference, Inferred, MultiInference, Predict, Predicted, TaskResult};
 use crate::error::{Code, ServingError};
 use crate::frontends::status::grpc_status;
-use crate::ids::{ModelQuery, VersionChoice};
+use crate::ids::{ModelQuery, Version, VersionChoice};
 use crate::lifecycle::VersionStatus;
 use crate::limits;
 use crate::proto::tensorflow::TensorProto;
 use crate::proto::tensorflow::serving as pb;
-use crate::tensor::NamedTensors;
+use crate::request_log::RequestLog;
+use crate::tensor::{NamedTensors, Tensor};
 use pb::internal::SerializedInput;
 use pb::metric::ValueIncrease;
 use pb::model_service_server::{ModelService, ModelServiceServer};
@@ -31,6 +33,7 @@ pub struct Door {
     plane: Arc<DataPlane>,
     form: tensor_proto::Form,
     management: Option<Management>,
+    log: RequestLog,
     receive_bytes_max: usize,
     send_bytes_max: usize,
 }
@@ -43,6 +46,7 @@ impl Door {
             plane,
             form: tensor_proto::Form::default(),
             management: None,
+            log: RequestLog::default(),
             receive_bytes_max: limits::MESSAGE_BYTES_MAX,
             send_bytes_max: limits::MESSAGE_BYTES_MAX,
         }
@@ -59,6 +63,12 @@ impl Door {
     #[must_use]
     pub fn managed(self, management: Management) -> Self {
         Self { management: Some(management), ..self }
+    }
+
+    /// The same, with calls recorded in this log as it wants.
+    #[must_use]
+    pub fn recording(self, log: RequestLog) -> Self {
+        Self { log, ..self }
     }
 
     /// The same, with other bounds on messages, in bytes of a request and of an
@@ -93,6 +103,7 @@ impl Door {
         request: pb::PredictRequest,
     ) -> Result<pb::PredictResponse, ServingError> {
         let deadline = deadline(metadata);
+        let recording = self.recorded(request.model_spec.as_ref(), &request);
         let spec = request.model_spec.ok_or_else(missing_model_spec)?;
         let (query, signature) = query(spec);
         let asked = Predict {
@@ -105,7 +116,9 @@ impl Door {
         // The name is the caller's; it goes back as it came.
         let name = asked.query.name.clone();
         let answer = self.plane.predict(asked).await?;
-        Ok(predict_response(name, answer, self.form))
+        let response = predict_response(name, answer, self.form);
+        Recording::end(recording, || response.clone());
+        Ok(response)
     }
 
     async fn classify(
@@ -113,13 +126,13 @@ impl Door {
         metadata: &MetadataMap,
         request: pb::ClassificationRequest,
     ) -> Result<pb::ClassificationResponse, ServingError> {
+        let recording = self.recorded(request.model_spec.as_ref(), &request);
         let asked = asked(metadata, request.model_spec, request.input)?;
         let name = asked.query.name.clone();
         let answer = self.plane.classify(asked).await?;
-        Ok(pb::ClassificationResponse {
-            result: Some(inference::classification_result(answer.result)),
-            model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
-        })
+        let response = inference::classification_response(name, answer);
+        Recording::end(recording, || response.clone());
+        Ok(response)
     }
 
     async fn regress(
@@ -127,13 +140,13 @@ impl Door {
         metadata: &MetadataMap,
         request: pb::RegressionRequest,
     ) -> Result<pb::RegressionResponse, ServingError> {
+        let recording = self.recorded(request.model_spec.as_ref(), &request);
         let asked = asked(metadata, request.model_spec, request.input)?;
         let name = asked.query.name.clone();
         let answer = self.plane.regress(asked).await?;
-        Ok(pb::RegressionResponse {
-            result: Some(inference::regression_result(&answer.result)),
-            model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
-        })
+        let response = inference::regression_response(name, answer);
+        Recording::end(recording, || response.clone());
+        Ok(response)
     }
 
     async fn multi_inference(
@@ -143,6 +156,7 @@ impl Door {
     ) -> Result<pb::MultiInferenceResponse, ServingError> {
         // Without tasks, or without a spec in the first, it is an empty spec that is asked for.
         let first = request.tasks.first().and_then(|task| task.model_spec.clone());
+        let recording = self.recorded(first.as_ref(), &request);
         let (query, _) = query(first.unwrap_or_default());
         let name = query.name.clone();
         let asked = MultiInference {
@@ -153,14 +167,22 @@ impl Door {
         };
         let answers = self.plane.multi_inference(asked).await?;
         let result = |answer: Inferred<TaskResult>| pb::InferenceResult {
-            model_spec: Some(resolved_spec(
-                name.clone(),
-                answer.version.get(),
-                answer.signature.as_ref().to_owned(),
-            )),
+            model_spec: Some(resolved_spec(name.clone(), answer.version, &answer.signature)),
             result: Some(inference::task_result(answer.result)),
         };
-        Ok(pb::MultiInferenceResponse { results: answers.into_iter().map(result).collect() })
+        let response = pb::MultiInferenceResponse { results: answers.into_iter().map(result).collect() };
+        Recording::end(recording, || response.clone());
+        Ok(response)
+    }
+
+    /// A copy of this call's request, if the call is to be recorded.
+    fn recorded<R: prediction_log::Recorded>(
+        &self,
+        spec: Option<&pb::ModelSpec>,
+        request: &R,
+    ) -> Option<Recording<R>> {
+        let model = spec.map_or("", |spec| &spec.name);
+        Recording::begin(&self.log, model, || request.encoded_len(), || request.clone())
     }
 
     fn metadata(
@@ -183,7 +205,7 @@ impl Door {
             value: map.encode_to_vec(),
         };
         Ok(pb::GetModelMetadataResponse {
-            model_spec: Some(resolved_spec(query.name, handle.id().version.get(), String::new())),
+            model_spec: Some(resolved_spec(query.name, handle.id().version, "")),
             metadata: [(SIGNATURE_DEF.to_owned(), any)].into_iter().collect(),
         })
     }
@@ -249,9 +271,30 @@ fn asked(
 }
 
 /// The version that answered, never the label that was asked for.
-fn resolved_spec(name: String, version: i64, signature_name: String) -> pb::ModelSpec {
-    let version_choice = Some(WireChoice::Version(version));
-    pb::ModelSpec { name, signature_name, version_choice }
+pub(super) fn resolved_spec(name: String, version: Version, signature: &str) -> pb::ModelSpec {
+    let version_choice = Some(WireChoice::Version(version.get()));
+    pb::ModelSpec { name, signature_name: signature.to_owned(), version_choice }
+}
+
+/// What a caller of another door would have sent here.
+pub(super) fn spec(query: &ModelQuery, signature: &str) -> pb::ModelSpec {
+    let version_choice = match &query.choice {
+        VersionChoice::Latest => None,
+        VersionChoice::Specific(version) => Some(WireChoice::Version(*version)),
+        VersionChoice::Label(label) => Some(WireChoice::VersionLabel(label.clone())),
+    };
+    pb::ModelSpec { name: query.name.clone(), signature_name: signature.to_owned(), version_choice }
+}
+
+/// A Predict as its message.
+pub(super) fn predict_request(asked: &Predict) -> pb::PredictRequest {
+    let encode = |tensor: &Tensor| tensor_proto::encode(tensor.clone(), tensor_proto::Form::Content);
+    pb::PredictRequest {
+        model_spec: Some(spec(&asked.query, &asked.signature)),
+        inputs: asked.inputs.iter().map(|(alias, tensor)| (alias.to_string(), encode(tensor))).collect(),
+        output_filter: asked.outputs_wanted.clone(),
+        ..Default::default()
+    }
 }
 
 /// The answer to a Predict of the model that the caller called `name`.
@@ -264,7 +307,7 @@ pub(super) fn predict_response(
     let encode = |tensor| tensor_proto::encode(tensor, form);
     pb::PredictResponse {
         outputs: outputs.map(|(alias, tensor)| (alias.as_ref().to_owned(), encode(tensor))).collect(),
-        model_spec: Some(resolved_spec(name, answer.version.get(), answer.signature.as_ref().to_owned())),
+        model_spec: Some(resolved_spec(name, answer.version, &answer.signature)),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Classify, Regress and MultiInference: their messages as values, and back.
 
-use crate::dataplane::{Classes, Examples, Task, TaskResult};
+use super::grpc::{resolved_spec, spec};
+use crate::dataplane::{Classes, Examples, Inference, Inferred, Task, TaskResult};
 use crate::proto::tensorflow::serving as pb;
+use crate::tensor::Buffer;
 use pb::inference_result::Result as WireResult;
-use pb::internal::SerializedInput;
 use pb::internal::serialized_input::Kind;
+use pb::internal::{SerializedExampleList, SerializedExampleListWithContext, SerializedInput};
 
 /// The examples of an `Input`, or none. They are never decoded here.
 #[must_use]
@@ -16,6 +18,45 @@ pub fn examples(input: Option<SerializedInput>) -> Examples {
             Examples { examples: list.examples, context: list.context }
         }
     }
+}
+
+/// Examples as the `Input` that they came in, or would have come in.
+fn input(examples: &Examples) -> SerializedInput {
+    let Examples { examples, context } = examples.clone();
+    let kind = if context.is_empty() {
+        Kind::ExampleList(SerializedExampleList { examples })
+    } else {
+        Kind::ExampleListWithContext(SerializedExampleListWithContext { examples, context })
+    };
+    SerializedInput { kind: Some(kind) }
+}
+
+/// A Classify as its message.
+#[must_use]
+pub fn classification(asked: &Inference) -> pb::ClassificationRequest {
+    let model_spec = Some(spec(&asked.query, &asked.signature));
+    pb::ClassificationRequest { model_spec, input: Some(input(&asked.examples)) }
+}
+
+/// A Regress as its message.
+#[must_use]
+pub fn regression(asked: &Inference) -> pb::RegressionRequest {
+    let model_spec = Some(spec(&asked.query, &asked.signature));
+    pb::RegressionRequest { model_spec, input: Some(input(&asked.examples)) }
+}
+
+/// The answer to a Classify of the model that the caller called `name`.
+#[must_use]
+pub fn classification_response(name: String, answer: Inferred<Classes>) -> pb::ClassificationResponse {
+    let model_spec = Some(resolved_spec(name, answer.version, &answer.signature));
+    pb::ClassificationResponse { result: Some(classification_result(answer.result)), model_spec }
+}
+
+/// The answer to a Regress of the model that the caller called `name`.
+#[must_use]
+pub fn regression_response(name: String, answer: Inferred<Buffer<f32>>) -> pb::RegressionResponse {
+    let model_spec = Some(resolved_spec(name, answer.version, &answer.signature));
+    pb::RegressionResponse { result: Some(regression_result(&answer.result)), model_spec }
 }
 
 /// One task of a MultiInference.

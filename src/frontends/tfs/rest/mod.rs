@@ -31,14 +31,16 @@ use prost::Message as _;
 use self::coding::CodingError;
 use self::path::{NoRoute, Route, Verb};
 use self::request::{Format, Request};
-use super::grpc;
+use super::prediction_log::Recording;
 use super::tensor_proto::Form;
+use super::{grpc, inference};
 use crate::dataplane::{DataPlane, Inference, Predict, Predicted};
 use crate::error::ServingError;
 use crate::frontends::health::Readiness;
 use crate::frontends::status::http_status;
 use crate::ids::{ModelQuery, VersionChoice};
 use crate::proto::tensorflow::serving as pb;
+use crate::request_log::RequestLog;
 use crate::servable::{DEFAULT_SIGNATURE, Servable, Signature};
 
 /// What an operator decides about this door.
@@ -56,6 +58,7 @@ pub struct Door {
     plane: Arc<DataPlane>,
     readiness: Readiness,
     options: Options,
+    log: RequestLog,
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -94,7 +97,13 @@ impl Door {
     /// The door of one I/O loop.
     #[must_use]
     pub fn new(plane: Arc<DataPlane>, readiness: Readiness, options: Options) -> Self {
-        Self { plane, readiness, options }
+        Self { plane, readiness, options, log: RequestLog::default() }
+    }
+
+    /// The same, with calls recorded in this log as it wants.
+    #[must_use]
+    pub fn recording(self, log: RequestLog) -> Self {
+        Self { log, ..self }
     }
 
     /// Answers one request, whatever it is.
@@ -132,7 +141,7 @@ impl Door {
     }
 
     async fn routed(&self, parts: &Parts, body: Bytes) -> Answer {
-        let uri = &parts.uri;
+        let (uri, length) = (&parts.uri, body.len());
         match path::route(&parts.method, uri.path(), uri.query()) {
             Ok(Route::Models) => self.models(),
             Ok(Route::Status(query)) => self.status(query),
@@ -140,13 +149,23 @@ impl Door {
             Ok(Route::Infer(query, Verb::Predict)) => self.predict(&parts.headers, query, body).await,
             Ok(Route::Infer(query, Verb::Classify)) => {
                 let asked = self.inference(&parts.headers, query, body)?;
+                let name = asked.query.name.clone();
+                let recording =
+                    Recording::begin(&self.log, &name, || length, || inference::classification(&asked));
                 let answered = self.plane.classify(asked).await?;
-                Ok(answer(JSON, write::classes(&answered.result)?))
+                let response = answer(JSON, write::classes(&answered.result)?);
+                Recording::end(recording, || inference::classification_response(name, answered));
+                Ok(response)
             }
             Ok(Route::Infer(query, Verb::Regress)) => {
                 let asked = self.inference(&parts.headers, query, body)?;
+                let name = asked.query.name.clone();
+                let recording =
+                    Recording::begin(&self.log, &name, || length, || inference::regression(&asked));
                 let answered = self.plane.regress(asked).await?;
-                Ok(answer(JSON, write::values(&answered.result)?))
+                let response = answer(JSON, write::values(&answered.result)?);
+                Recording::end(recording, || inference::regression_response(name, answered));
+                Ok(response)
             }
             Ok(Route::Preflight) => Ok(preflight(&parts.headers)),
             Ok(Route::Alive) => Ok(answer(TEXT, "ok\n")),
@@ -206,6 +225,7 @@ impl Door {
         if is_protobuf(headers, header::CONTENT_TYPE) {
             return self.predict_protobuf(headers, query, body).await;
         }
+        let length = body.len();
         let request = Request::parse(body)?;
         let handle = self.plane.find(&query)?;
         let signature = signature(handle.servable(), &request.signature)?;
@@ -213,19 +233,20 @@ impl Door {
         let name = query.name.clone();
         let outputs_wanted = request.outputs_wanted()?;
         let asked = self.asked(query, request.signature, inputs, outputs_wanted);
+        let recording = Recording::begin(&self.log, &name, || length, || grpc::predict_request(&asked));
         let predicted = self.plane.predict_on(handle, asked).await?;
         if is_protobuf(headers, header::ACCEPT) {
-            return Ok(answer(
-                PROTOBUF,
-                grpc::predict_response(name, predicted, Form::TypedFields).encode_to_vec(),
-            ));
+            return Ok(in_protobuf(name, predicted, recording));
         }
-        Ok(answer(JSON, written(format, &predicted)?))
+        let response = answer(JSON, written(format, &predicted)?);
+        Recording::end(recording, || grpc::predict_response(name, predicted, Form::Content));
+        Ok(response)
     }
 
     /// A `PredictRequest` in a POST. The path says which model and version; the
     /// message's own spec adds the signature.
     async fn predict_protobuf(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Answer {
+        let length = body.len();
         let request = pb::PredictRequest::decode(body).map_err(|why| {
             ServingError::invalid_argument(format!("the body is no tensorflow.serving.PredictRequest: {why}"))
         })?;
@@ -233,11 +254,14 @@ impl Door {
         let signature = request.model_spec.map(|spec| spec.signature_name).unwrap_or_default();
         let inputs = grpc::decode_inputs(request.inputs)?;
         let asked = self.asked(query, signature, inputs, request.output_filter);
+        let recording = Recording::begin(&self.log, &name, || length, || grpc::predict_request(&asked));
         let predicted = self.plane.predict(asked).await?;
-        if headers.contains_key(header::ACCEPT) && accepts_json_only(headers) {
-            return Ok(answer(JSON, written(Format::Columnar, &predicted)?));
+        if !headers.contains_key(header::ACCEPT) || !accepts_json_only(headers) {
+            return Ok(in_protobuf(name, predicted, recording));
         }
-        Ok(answer(PROTOBUF, grpc::predict_response(name, predicted, Form::TypedFields).encode_to_vec()))
+        let response = answer(JSON, written(Format::Columnar, &predicted)?);
+        Recording::end(recording, || grpc::predict_response(name, predicted, Form::Content));
+        Ok(response)
     }
 
     fn asked(
@@ -260,6 +284,18 @@ impl Door {
         let examples = request.examples()?;
         Ok(Inference { query, signature: request.signature, examples, deadline: self.deadline() })
     }
+}
+
+/// A PredictResponse, recorded on its way.
+fn in_protobuf(
+    name: String,
+    predicted: Predicted,
+    recording: Option<Recording<pb::PredictRequest>>,
+) -> Response<Bytes> {
+    let response = grpc::predict_response(name, predicted, Form::TypedFields);
+    let body = response.encode_to_vec();
+    Recording::end(recording, || response);
+    answer(PROTOBUF, body)
 }
 
 fn written(format: Format, predicted: &Predicted) -> Result<Vec<u8>, ServingError> {
