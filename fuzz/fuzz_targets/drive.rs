@@ -11,9 +11,9 @@ use longshore::engines;
 use longshore::formats::example::{self, Values};
 use longshore::formats::pickle::{Array, Document, Ref, View, load};
 use longshore::formats::tfrecord;
-use longshore::servable::Call;
+use longshore::servable::{Call, Method, TensorSpec};
 use longshore::storage::{MemoryStorage, ModelDir};
-use longshore::tensor::{DType, Elements, Tensor};
+use longshore::tensor::{DType, Elements, Shape, Tensor};
 
 /// Reads `data` as a pickle, and looks at everything in it from every side.
 pub(crate) fn pickle(data: &[u8]) {
@@ -88,17 +88,28 @@ pub fn sklearn(data: &[u8]) {
             let one = Bytes::from(list(0x0a, &list(0x0a, &entry)));
             Tensor::vector(Elements::from(vec![one.clone(), one]))
         };
-        let column = || Tensor::vector(Elements::from(vec![0.5f64, -3.0]));
-        let inputs = match signature.inputs[0].dims.as_deref() {
-            // A scaler that changes nothing is as wide as the file says: no input is made for a hoax.
-            Some(&[None, Some(width)]) if width <= 10_000 => {
-                let values: Vec<f64> = (0..2 * width).map(|i| i as f64).collect();
-                vec![Tensor::new([2, width], values.into()).unwrap()]
-            }
-            Some(&[None]) if signature.inputs[0].dtype == DType::String => vec![examples()],
-            Some(&[None]) => signature.inputs.iter().map(|_| column()).collect(),
-            _ => continue,
+        let input = |spec: &TensorSpec| {
+            let width = match spec.dims.as_deref() {
+                Some(&[None]) => None,
+                // A scaler that changes nothing is as wide as the file says: no input is made for a hoax.
+                Some(&[None, Some(width)]) if width <= 10_000 => Some(width),
+                _ => return None,
+            };
+            let values = 2 * width.unwrap_or(1);
+            let elements: Elements = match spec.dtype {
+                DType::String => {
+                    (0..values).map(|i| Bytes::from(format!("word {i}, a"))).collect::<Vec<_>>().into()
+                }
+                _ => (0..values).map(|i| i as f64 - 1.5).collect::<Vec<f64>>().into(),
+            };
+            let shape = width.map_or(Shape::new([2]), |width| Shape::new([2, width]));
+            Some(Tensor::new(shape.unwrap(), elements).unwrap())
         };
+        let inputs: Option<Vec<Tensor>> = match signature.method {
+            Method::Predict => signature.inputs.iter().map(input).collect(),
+            Method::Classify | Method::Regress => Some(vec![examples()]),
+        };
+        let Some(inputs) = inputs else { continue };
         let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
         let call = Call { signature: position, inputs: inputs.into(), outputs: &outputs };
         // Numbers may overflow on their way through a pipeline, which is an error; an answer is as stated.

@@ -40,7 +40,19 @@ pub(super) fn not_a_matrix(input: &Tensor, takes: usize) -> RunError {
 
 /// One value per row from each column, side by side: the number of rows, and row-major values.
 pub(super) fn join_columns(specs: &[TensorSpec], columns: &[Tensor]) -> Result<(usize, Vec<f64>), RunError> {
-    let width = columns.len();
+    let (rows, width) = (same_length(specs, columns)?, columns.len());
+    let mut values = vec![0.0; rows * width];
+    for (i, (spec, column)) in specs.iter().zip(columns).enumerate() {
+        let source = as_f64(&spec.name, column)?;
+        for (value, &given) in values.iter_mut().skip(i).step_by(width).zip(source.iter()) {
+            *value = given;
+        }
+    }
+    Ok((rows, values))
+}
+
+/// The rows of columns, each of one value per row.
+pub(super) fn same_length(specs: &[TensorSpec], columns: &[Tensor]) -> Result<usize, RunError> {
     let rows = columns.first().map_or(0, |column| column.elements().len());
     // All of them before anything is allocated: one long column must not pay for many short ones.
     for (spec, column) in specs.iter().zip(columns) {
@@ -56,14 +68,7 @@ pub(super) fn join_columns(specs: &[TensorSpec], columns: &[Tensor]) -> Result<(
             return Err(RunError::InvalidInput(message));
         }
     }
-    let mut values = vec![0.0; rows * width];
-    for (i, (spec, column)) in specs.iter().zip(columns).enumerate() {
-        let source = as_f64(&spec.name, column)?;
-        for (value, &given) in values.iter_mut().skip(i).step_by(width).zip(source.iter()) {
-            *value = given;
-        }
-    }
-    Ok((rows, values))
+    Ok(rows)
 }
 
 /// The elements as numpy's `astype(float64)` has them; doubles are not copied.

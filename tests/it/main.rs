@@ -16,6 +16,7 @@ mod request_log;
 mod rest;
 mod rollouts;
 mod server;
+mod sklearn_families;
 mod sklearn_goldens;
 mod sklearn_refusals;
 mod tensors;

@@ -415,7 +415,7 @@ fn every_class_is_in_the_goldens_of_every_version() {
 }
 
 /// The same bits: NaN is itself.
-fn same(a: &Tensor, b: &Tensor) -> bool {
+pub(crate) fn same(a: &Tensor, b: &Tensor) -> bool {
     match (a.elements(), b.elements()) {
         (Elements::F64(x), Elements::F64(y)) => {
             a.shape() == b.shape() && x.iter().map(|v| v.to_bits()).eq(y.iter().map(|v| v.to_bits()))

@@ -6,10 +6,20 @@ use ndarray::ArrayView2;
 
 use super::labels::Labels;
 use super::math::{argmax, softmax};
+use super::registry::Row;
 use super::state::Part;
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, ask, bounded};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
+
+const ADABOOST: &[&str] = &["_weight_boosting", "weight_boosting"];
+const ENSEMBLE: &str = "sklearn.ensemble";
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new(ENSEMBLE, "AdaBoostClassifier", ADABOOST, build_classifier),
+    Row::new(ENSEMBLE, "AdaBoostRegressor", ADABOOST, build_regressor),
+];
 
 /// What the estimators say for each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +69,13 @@ fn members(
         let estimator = part.child(item, &format!("{NAME}[{i}]"))?;
         let facts = estimator.facts();
         let width = built.first().map_or(facts.n_features, |first| first.facts().n_features);
-        let fits = facts.spec(method).is_some_and(|spec| spec.gives == gives && spec.dtype == dtype);
+        let fits = facts.spec(method).is_some_and(|spec| spec.gives == gives.into() && spec.dtype == dtype);
         if !fits || facts.n_features != width {
             let columns = gives.map_or("one value".to_owned(), |gives| format!("{gives} columns"));
             let why = format!(
                 "has a {} at [{i}]; expected one with {} of {width} features that gives {columns} of {dtype}",
                 facts.class,
-                method.name()
+                method.signature()
             );
             return Err(part.refuse(NAME, why));
         }
@@ -101,22 +111,14 @@ pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
         Say::Votes { .. } => members(part, Method::Predict, None, labels.dtype())?,
     };
     let n_features = part.n_features(estimators[0].facts().n_features, "estimators_")?;
-    let spec = |method, dtype, gives| Spec { method, takes: n_features, dtype, gives };
+    let spec = |method, dtype, gives: Option<usize>| Spec::new(method, dtype, gives);
     let methods = vec![
         spec(Method::Predict, labels.dtype(), None),
         spec(Method::PredictProba, DType::Double, Some(classes)),
         spec(Method::PredictLogProba, DType::Double, Some(classes)),
         spec(Method::DecisionFunction, DType::Double, (classes > 2).then_some(classes)),
     ];
-    let feature_names = part.feature_names(n_features)?;
-    let facts = Facts {
-        class: part.class,
-        n_features,
-        feature_names,
-        labels: Some(Arc::clone(&labels)),
-        check: Check::Finite,
-        methods,
-    };
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?.labelled(Some(Arc::clone(&labels)));
     let total = weights.iter().sum();
     Ok(Box::new(Classifier { facts, estimators, weights, total, labels, say }))
 }
@@ -125,11 +127,8 @@ pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
 pub(super) fn build_regressor(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let (estimators, weights) = members(part, Method::Predict, None, DType::Double)?;
     let n_features = part.n_features(estimators[0].facts().n_features, "estimators_")?;
-    let methods =
-        vec![Spec { method: Method::Predict, takes: n_features, dtype: DType::Double, gives: None }];
-    let feature_names = part.feature_names(n_features)?;
-    let facts =
-        Facts { class: part.class, n_features, feature_names, labels: None, check: Check::Finite, methods };
+    let methods = vec![Spec::new(Method::Predict, DType::Double, None)];
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?;
     Ok(Box::new(Regressor { facts, estimators, weights }))
 }
 
@@ -212,8 +211,7 @@ impl Estimator for Classifier {
                     shares.into()
                 }
             };
-            let width = self.facts.spec(method).and_then(|spec| spec.gives);
-            answers.push(answer(x.nrows(), width, elements)?);
+            answers.push(answer(x.nrows(), self.facts.gives(method), elements)?);
         }
         Ok(())
     }

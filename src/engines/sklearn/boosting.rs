@@ -7,11 +7,21 @@ use ndarray::ArrayView2;
 use super::forest::estimators;
 use super::labels::Labels;
 use super::math::{argmax, expit, softmax};
+use super::registry::Row;
 use super::state::Part;
 use super::tree::{Dimensions, REGRESSORS, Trees, single};
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, ask, bounded, matrix};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
+
+const BOOSTING: &[&str] = &["_gb", "gradient_boosting"];
+const ENSEMBLE: &str = "sklearn.ensemble";
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new(ENSEMBLE, "GradientBoostingClassifier", BOOSTING, build_classifier),
+    Row::new(ENSEMBLE, "GradientBoostingRegressor", BOOSTING, build_regressor),
+];
 
 /// How the raw sum of a row becomes an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +169,7 @@ fn build(
     let n_features = part.n_features(dimensions.features, NAME)?;
     let start = start(part, link, labels.as_ref().map(|(labels, _)| labels.len()), n_features)?;
 
-    let spec = |method, dtype, gives| Spec { method, takes: n_features, dtype, gives };
+    let spec = |method, dtype, gives: Option<usize>| Spec::new(method, dtype, gives);
     let mut methods = Vec::new();
     match &labels {
         Some((labels, _)) => {
@@ -175,10 +185,9 @@ fn build(
             methods.push(spec(Method::Apply, DType::Double, Some(trees.forest.trees())));
         }
     }
-    let feature_names = part.feature_names(n_features)?;
     let check = Check::Single { nan: false };
     let named = labels.as_ref().map(|(labels, _)| Arc::clone(labels));
-    let facts = Facts { class: part.class, n_features, feature_names, labels: named, check, methods };
+    let facts = Facts::new(part, n_features, check, methods)?.labelled(named);
     Ok(Box::new(Boosting { facts, trees, width, start, link, labels }))
 }
 
@@ -228,7 +237,7 @@ fn start(
             let method = if classes.is_some() { Method::PredictProba } else { Method::Predict };
             let inner = estimator.facts();
             let gives =
-                inner.spec(method).filter(|spec| spec.dtype == DType::Double && spec.gives == classes);
+                inner.spec(method).filter(|spec| spec.dtype == DType::Double && spec.gives == classes.into());
             if gives.is_none() || inner.n_features != n_features {
                 let want =
                     classes.map_or("one number".to_owned(), |n| format!("probabilities of {n} classes"));
@@ -324,8 +333,7 @@ impl Estimator for Boosting {
                 }
                 _ => raw.clone().into(),
             };
-            let width = self.facts.spec(method).and_then(|spec| spec.gives);
-            answers.push(answer(rows, width, elements)?);
+            answers.push(answer(rows, self.facts.gives(method), elements)?);
         }
         Ok(())
     }

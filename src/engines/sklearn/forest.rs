@@ -6,12 +6,24 @@ use ndarray::ArrayView2;
 
 use super::labels::Labels;
 use super::math::argmax;
+use super::registry::Row;
 use super::state::Part;
 use super::tree::{CLASSIFIERS, Dimensions, REGRESSORS, Trees, fractions, single, takes_missing};
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
+
+const FOREST: &[&str] = &["_forest", "forest"];
+const ENSEMBLE: &str = "sklearn.ensemble";
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new(ENSEMBLE, "ExtraTreesClassifier", FOREST, build_classifier),
+    Row::new(ENSEMBLE, "ExtraTreesRegressor", FOREST, build_regressor),
+    Row::new(ENSEMBLE, "RandomForestClassifier", FOREST, build_classifier),
+    Row::new(ENSEMBLE, "RandomForestRegressor", FOREST, build_regressor),
+];
 
 /// Whether `apply` answers with one leaf, or one per tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +115,7 @@ impl Ensemble {
         let outputs = dimensions.classes.len();
         let several = (outputs > 1).then_some(outputs);
         let leaves = (shape == Shape::Many).then_some(trees.forest.trees());
-        let spec = |method, dtype, gives| Spec { method, takes: n_features, dtype, gives };
+        let spec = |method, dtype, gives: Option<usize>| Spec::new(method, dtype, gives);
         let mut methods = vec![spec(Method::Predict, dtype, several)];
         if let Target::Label(labels) = &target {
             let classes = Some(labels.len());
@@ -111,13 +123,12 @@ impl Ensemble {
             methods.push(spec(Method::PredictLogProba, DType::Double, classes));
         }
         methods.push(spec(Method::Apply, DType::Int64, leaves));
-        let feature_names = part.feature_names(n_features)?;
         let check = Check::Single { nan };
         let labels = match &target {
             Target::Label(labels) => Some(Arc::clone(labels)),
             Target::Labels(_) | Target::Numbers => None,
         };
-        let facts = Facts { class: part.class, n_features, feature_names, labels, check, methods };
+        let facts = Facts::new(part, n_features, check, methods)?.labelled(labels);
         Ok(Box::new(Self { facts, trees, dimensions, target }))
     }
 
@@ -168,8 +179,7 @@ impl Estimator for Ensemble {
                 Method::PredictLogProba => means.iter().map(|mean| mean.ln()).collect::<Vec<_>>().into(),
                 _ => self.predict(&means),
             };
-            let width = self.facts.spec(method).and_then(|spec| spec.gives);
-            answers.push(answer(rows, width, elements)?);
+            answers.push(answer(rows, self.facts.gives(method), elements)?);
         }
         Ok(())
     }

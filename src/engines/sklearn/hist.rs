@@ -6,12 +6,22 @@ use ndarray::ArrayView2;
 
 use super::boosting::{Link, Tie, choose};
 use super::labels::Labels;
+use super::registry::Row;
 use super::state::Part;
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded, flat};
 use crate::engines::trees::{CategorySet, Forest, Node, Test};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
+
+const HIST: &[&str] = &["_hist_gradient_boosting.gradient_boosting"];
+const ENSEMBLE: &str = "sklearn.ensemble";
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new(ENSEMBLE, "HistGradientBoostingClassifier", HIST, build_classifier),
+    Row::new(ENSEMBLE, "HistGradientBoostingRegressor", HIST, build_regressor),
+];
 
 const PREDICTORS: [&str; 1] = ["sklearn.ensemble._hist_gradient_boosting.predictor"];
 const BINNING: [&str; 1] = ["sklearn.ensemble._hist_gradient_boosting.binning"];
@@ -114,7 +124,7 @@ fn build(
         return Err(part.unexpected(NAME, value, "a list of the trees of each stage"));
     }
 
-    let spec = |method, dtype, gives| Spec { method, takes: n_features, dtype, gives };
+    let spec = |method, dtype, gives: Option<usize>| Spec::new(method, dtype, gives);
     let methods = match &labels {
         Some((labels, _)) => vec![
             spec(Method::Predict, labels.dtype(), None),
@@ -123,11 +133,9 @@ fn build(
         ],
         None => vec![spec(Method::Predict, DType::Double, None)],
     };
-    let feature_names = part.feature_names(n_features)?;
     let named = labels.as_ref().map(|(labels, _)| Arc::clone(labels));
     // Missing and infinite values are what it is for.
-    let facts =
-        Facts { class: part.class, n_features, feature_names, labels: named, check: Check::Width, methods };
+    let facts = Facts::new(part, n_features, Check::Width, methods)?.labelled(named);
     Ok(Box::new(Boosting { facts, forest, values, baseline, columns, link, labels }))
 }
 
@@ -317,8 +325,7 @@ impl Estimator for Boosting {
                 }
                 _ => raw.clone().into(),
             };
-            let width = self.facts.spec(method).and_then(|spec| spec.gives);
-            answers.push(answer(rows, width, elements)?);
+            answers.push(answer(rows, self.facts.gives(method), elements)?);
         }
         Ok(())
     }

@@ -3,11 +3,17 @@
 use ndarray::ArrayView2;
 
 use super::forest::estimators;
+use super::registry::Row;
 use super::state::Part;
 use super::tree::{Dimensions, Trees, single};
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use super::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
+
+const ENSEMBLE: &str = "sklearn.ensemble";
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[Row::new(ENSEMBLE, "IsolationForest", &["_iforest", "iforest"], build)];
 
 /// Those that it is made of; `base_estimator` is no argument of its.
 const TREES: [&str; 1] = ["ExtraTreeRegressor"];
@@ -68,16 +74,15 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     };
     #[allow(clippy::cast_precision_loss, reason = "a number of trees")]
     let usual = trees.forest.trees() as f64 * average_path_length(samples);
-    let spec = |method, dtype| Spec { method, takes: n_features, dtype, gives: None };
+    let spec = |method, dtype| Spec::new(method, dtype, Gives::One);
     let methods = vec![
         spec(Method::Predict, DType::Int64),
         spec(Method::DecisionFunction, DType::Double),
         spec(Method::ScoreSamples, DType::Double),
     ];
-    let feature_names = part.feature_names(n_features)?;
     // Since 1.6 it looks at no values.
     let check = if part.version() < (1, 6) { Check::Single { nan: false } } else { Check::Width };
-    let facts = Facts { class: part.class, n_features, feature_names, labels: None, check, methods };
+    let facts = Facts::new(part, n_features, check, methods)?.labelled(None);
     let single_is_one = part.version() >= (1, 0);
     Ok(Box::new(Isolation { facts, trees, usual, single_is_one, offset }))
 }

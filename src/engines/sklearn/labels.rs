@@ -111,7 +111,7 @@ pub(super) fn as_texts(labels: &Elements) -> Option<Vec<Bytes>> {
 
 /// Both languages print the shortest digits that read back the same, and turn to
 /// exponents at the same sizes, but Python writes those with sign and two digits.
-fn python_float(value: f64) -> String {
+pub(super) fn python_float(value: f64) -> String {
     let text = if value.is_nan() { "nan".to_owned() } else { format!("{value:?}") };
     let Some((digits, exponent)) = text.split_once('e') else { return text };
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |below| ('-', below));

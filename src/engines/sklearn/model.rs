@@ -9,9 +9,10 @@ use ndarray::ArrayView2;
 use smallvec::SmallVec;
 
 use super::labels::as_texts;
-use super::{Estimator, Facts, Method, ModelError, Spec, Whom, answer, ask};
+use super::samples::{Column, Kind, Samples, Table};
+use super::{Estimator, Facts, Gives, Input, Method, ModelError, Spec, Takes, Whom, answer, ask};
 use crate::engines::examples::Layout;
-use crate::engines::rows::{COLUMNS, INPUTS, OUTPUTS, as_f64, dims, join_columns, not_a_matrix};
+use crate::engines::rows::{self, COLUMNS, INPUTS, OUTPUTS, as_f64, join_columns, not_a_matrix, same_length};
 use crate::limits;
 use crate::servable::{
     Call, DEFAULT_SIGNATURE, Method as SignatureMethod, RunError, Servable, Signature, Signatures, TensorSpec,
@@ -33,16 +34,22 @@ pub(in crate::engines) struct SklearnModel {
 
 #[derive(Debug)]
 struct Plan {
-    takes: Takes,
+    takes: Given,
     /// What stands behind each output.
-    gives: SmallVec<[Gives; 2]>,
+    gives: SmallVec<[Output; 2]>,
 }
 
 /// What the inputs of a signature are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    /// One matrix.
+enum Given {
+    /// One matrix of numbers.
     Matrix,
+    /// One vector of numbers.
+    Vector,
+    /// One vector of texts.
+    Texts,
+    /// One matrix of texts.
+    TextMatrix,
     /// One column each.
     Columns,
     /// Serialized `tf.Example`s.
@@ -51,7 +58,7 @@ enum Takes {
 
 /// What an output of a signature is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gives {
+enum Output {
     /// What a method answers.
     Answer(Spec),
     /// The label of every class as text, again for each row: `[rows, classes]`.
@@ -65,9 +72,9 @@ enum Gives {
 }
 
 /// The outputs of a signature, by name.
-type Outputs = SmallVec<[(&'static str, Gives); 2]>;
+type Outputs = SmallVec<[(Cow<'static, str>, Output); 2]>;
 
-impl Gives {
+impl Output {
     /// The method that has to be asked for it. No two outputs of a signature share one.
     fn method(self) -> Option<Method> {
         match self {
@@ -79,13 +86,14 @@ impl Gives {
     }
 
     fn spec(self, name: &str) -> TensorSpec {
-        match self {
-            Self::Answer(spec) => TensorSpec::new(name, spec.dtype, &dims(spec.gives)),
-            Self::ClassNames(classes) => TensorSpec::new(name, DType::String, &dims(Some(classes))),
-            Self::PredictedName => TensorSpec::new(name, DType::String, &dims(Some(1))),
-            Self::Scores(classes) => TensorSpec::new(name, DType::Float, &dims(Some(classes))),
-            Self::Value => TensorSpec::new(name, DType::Float, &dims(None)),
-        }
+        let (dtype, gives) = match self {
+            Self::Answer(spec) => (spec.dtype, spec.gives),
+            Self::ClassNames(classes) => (DType::String, Gives::Columns(classes)),
+            Self::PredictedName => (DType::String, Gives::Columns(1)),
+            Self::Scores(classes) => (DType::Float, Gives::Columns(classes)),
+            Self::Value => (DType::Float, Gives::One),
+        };
+        TensorSpec::new(name, dtype, &dims(gives))
     }
 }
 
@@ -94,47 +102,31 @@ impl SklearnModel {
     /// estimator that was fitted on a data frame, and `classify` or `regress`.
     pub(super) fn new(estimator: Box<dyn Estimator>) -> Result<Self, ModelError> {
         let facts = estimator.facts();
-        let default: Outputs = match (facts.spec(Method::Predict), facts.spec(Method::Transform)) {
-            (Some(&predict), _) => {
-                let probabilities = facts.spec(Method::PredictProba);
-                [("predictions", Gives::Answer(predict))]
-                    .into_iter()
-                    .chain(probabilities.map(|&p| ("probabilities", Gives::Answer(p))))
-                    .collect()
-            }
-            (None, Some(&transform)) => [("transformed", Gives::Answer(transform))].into_iter().collect(),
-            (None, None) => {
-                let whom = Whom { class: facts.class.to_owned(), place: String::new() };
-                let why = "are neither predict nor transform".to_owned();
-                return Err(ModelError::Attribute { whom, attribute: "methods".to_owned(), why });
-            }
-        };
+        let default = default_outputs(facts)?;
         let mut signatures = Vec::with_capacity(facts.methods.len() + 3);
         let mut plans = Vec::with_capacity(facts.methods.len() + 3);
-        let mut add = |name: &str, method, takes, inputs, outputs: &[(&str, Gives)]| {
-            let output = |&(name, gives): &(&str, Gives)| gives.spec(name);
-            let outputs_spec = outputs.iter().map(output).collect();
+        let mut add = |name: &str, method, (takes, inputs): (Given, Vec<TensorSpec>), outputs: &Outputs| {
+            let outputs_spec = outputs.iter().map(|(name, output)| output.spec(name)).collect();
             signatures.push(Signature { name: name.into(), inputs, outputs: outputs_spec, method });
-            plans.push(Plan { takes, gives: outputs.iter().map(|&(_, gives)| gives).collect() });
+            plans.push(Plan { takes, gives: outputs.iter().map(|&(_, output)| output).collect() });
         };
         let predict = SignatureMethod::Predict;
 
-        add(DEFAULT_SIGNATURE, predict, Takes::Matrix, vec![matrix_spec(facts.n_features)], &default);
-        for spec in &facts.methods {
-            let inputs = vec![matrix_spec(spec.takes)];
-            add(spec.method.name(), predict, Takes::Matrix, inputs, &[(OUTPUTS, Gives::Answer(*spec))]);
+        add(DEFAULT_SIGNATURE, predict, inputs(facts, Takes::Samples), &default);
+        for (name, specs) in by_signature(&facts.methods) {
+            let takes = specs.first().map_or(Takes::Samples, |spec| spec.takes);
+            let outputs = specs.iter().map(|spec| (spec.method.output(), Output::Answer(*spec))).collect();
+            add(name, predict, inputs(facts, takes), &outputs);
         }
         // pandas allows two columns of one name; a request does not.
         let distinct = |names: &&Vec<Arc<str>>| names.iter().collect::<HashSet<_>>().len() == names.len();
         let columns = facts.feature_names.as_ref().filter(distinct);
-        if let Some(names) = columns {
-            let column =
-                |name: &Arc<str>| TensorSpec::new(name.clone(), DType::Double, &dims(None)).any_real();
-            add(COLUMNS, predict, Takes::Columns, names.iter().map(column).collect(), &default);
+        if columns.is_some() {
+            add(COLUMNS, predict, (Given::Columns, columns_of(facts)), &default);
         }
         if let Some((method, outputs)) = for_examples(facts) {
-            let inputs = vec![TensorSpec::new(INPUTS, DType::String, &dims(None))];
-            add(method.signature_name(), method, Takes::Examples, inputs, &outputs);
+            let examples = vec![TensorSpec::new(INPUTS, DType::String, &dims(Gives::One))];
+            add(method.signature_name(), method, (Given::Examples, examples), &outputs);
         }
 
         let layout = Layout { width: facts.n_features, columns: columns.cloned() };
@@ -144,35 +136,62 @@ impl SklearnModel {
         Ok(Self { signatures: Signatures::new(signatures), plans, layout, class_names, estimator })
     }
 
-    /// The matrix that the inputs are, or hold.
-    fn matrix<'a>(
+    /// Calls `then` with the samples that the inputs are, or hold.
+    fn with_samples<T>(
         &self,
-        takes: Takes,
+        takes: Given,
         specs: &[TensorSpec],
-        inputs: &'a [Tensor],
-    ) -> Result<(usize, usize, Cow<'a, [f64]>), RunError> {
+        inputs: &[Tensor],
+        then: impl FnOnce(Samples<'_>) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
         let first = inputs.first().ok_or_else(|| RunError::Internal("a run without inputs".to_owned()))?;
         match takes {
-            Takes::Matrix => {
-                let &[rows, width] = &**first.shape() else {
-                    let takes = specs[0].dims.as_deref().and_then(|dims| dims[1]);
-                    return Err(not_a_matrix(first, takes.unwrap_or_default()));
+            Given::Matrix => {
+                let (rows, width) = as_matrix(first, specs)?;
+                then(Samples::Dense(view(rows, width, &as_f64(INPUTS, first)?)?))
+            }
+            Given::Vector => {
+                let rows = match first.shape()[..] {
+                    [rows] | [rows, 1] => rows,
+                    _ => return Err(not_a_vector(first)),
                 };
-                Ok((rows, width, as_f64(INPUTS, first)?))
+                then(Samples::Dense(view(rows, 1, &as_f64(INPUTS, first)?)?))
             }
-            Takes::Columns => {
-                let (rows, values) = join_columns(specs, inputs)?;
-                Ok((rows, inputs.len(), values.into()))
+            Given::Texts => match (first.elements(), first.shape().rank()) {
+                (Elements::Strings(texts), 1) => then(Samples::Texts(texts)),
+                _ => Err(not_a_vector(first)),
+            },
+            Given::TextMatrix => {
+                let (rows, width) = as_matrix(first, specs)?;
+                let Elements::Strings(texts) = first.elements() else { return Err(not_a_vector(first)) };
+                let column = |i| texts.iter().skip(i).step_by(width.max(1)).cloned().collect();
+                then(Samples::Table(&Table::new(
+                    rows,
+                    (0..width).map(|i| Column::Texts(column(i))).collect(),
+                )))
             }
-            Takes::Examples => {
+            Given::Columns => {
+                if specs.iter().all(|spec| spec.dtype != DType::String) {
+                    let (rows, values) = join_columns(specs, inputs)?;
+                    return then(Samples::Dense(view(rows, inputs.len(), &values)?));
+                }
+                let rows = same_length(specs, inputs)?;
+                let column = |(spec, input): (&TensorSpec, &Tensor)| match input.elements() {
+                    Elements::Strings(texts) => Ok(Column::Texts(texts.clone())),
+                    _ => as_f64(&spec.name, input).map(|values| Column::Numbers(values.into_owned())),
+                };
+                let columns: Result<_, RunError> = specs.iter().zip(inputs).map(column).collect();
+                then(Samples::Table(&Table::new(rows, columns?)))
+            }
+            Given::Examples => {
                 let (rows, values) = self.layout.read(first)?;
-                Ok((rows, self.layout.width, values.into()))
+                then(Samples::Dense(view(rows, self.layout.width, &values)?))
             }
         }
     }
 
     /// An output from the answer of the method behind it.
-    fn output(&self, gives: Gives, rows: usize, given: Option<Tensor>) -> Result<Tensor, RunError> {
+    fn output(&self, gives: Output, rows: usize, given: Option<Tensor>) -> Result<Tensor, RunError> {
         let unexpected = || RunError::Internal("a method answered with an unexpected dtype".to_owned());
         let singles = |given: &Tensor| match given.elements() {
             #[allow(clippy::cast_possible_truncation, reason = "as numpy's astype does")]
@@ -181,19 +200,55 @@ impl SklearnModel {
         };
         let given = || given.ok_or_else(|| RunError::Internal("a method gave no answer".to_owned()));
         match gives {
-            Gives::Answer(_) => given(),
-            Gives::ClassNames(classes) => {
+            Output::Answer(_) => given(),
+            Output::ClassNames(classes) => {
                 let names = self.class_names.iter().cycle().take(rows * classes).cloned();
                 answer(rows, Some(classes), names.collect::<Vec<_>>().into())
             }
-            Gives::PredictedName => {
+            Output::PredictedName => {
                 let names = as_texts(given()?.elements()).ok_or_else(unexpected)?;
                 answer(rows, Some(1), names.into())
             }
-            Gives::Scores(classes) => answer(rows, Some(classes), singles(&given()?)?),
-            Gives::Value => answer(rows, None, singles(&given()?)?),
+            Output::Scores(classes) => answer(rows, Some(classes), singles(&given()?)?),
+            Output::Value => answer(rows, None, singles(&given()?)?),
         }
     }
+}
+
+/// The outputs of `serving_default`: the prediction with its probabilities, else what a
+/// transformer gives, else what the first method gives.
+fn default_outputs(facts: &Facts) -> Result<Outputs, ModelError> {
+    let is_probability =
+        |spec: &&Spec| matches!(spec.method, Method::PredictProba | Method::PredictProbaOf(_));
+    let named = |spec: &Spec| (spec.method.default_output(), Output::Answer(*spec));
+    if let Some(predict) = facts.spec(Method::Predict) {
+        let probabilities = facts.methods.iter().filter(is_probability);
+        return Ok(std::iter::once(predict).chain(probabilities).map(named).collect());
+    }
+    if let Some(transform) = facts.spec(Method::Transform) {
+        return Ok(std::iter::once(named(transform)).collect());
+    }
+    match by_signature(&facts.methods).first() {
+        Some((_, specs)) => Ok(specs.iter().map(named).collect()),
+        None => {
+            let whom = Whom { class: facts.class.to_owned(), place: String::new() };
+            let why = "are none that answer for samples it has not seen".to_owned();
+            Err(ModelError::Attribute { whom, attribute: "methods".to_owned(), why })
+        }
+    }
+}
+
+/// The methods by the signature that they belong to, in the order of their first.
+fn by_signature(methods: &[Spec]) -> Vec<(&'static str, SmallVec<[Spec; 2]>)> {
+    let mut found: Vec<(&'static str, SmallVec<[Spec; 2]>)> = Vec::with_capacity(methods.len());
+    for spec in methods {
+        let name = spec.method.signature();
+        match found.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, specs)) => specs.push(*spec),
+            None => found.push((name, std::iter::once(*spec).collect())),
+        }
+    }
+    found
 }
 
 /// What stands behind the Classify or the Regress call: an estimator has one, or none.
@@ -201,24 +256,75 @@ impl SklearnModel {
 /// A classifier tells the probability of every class. One that knows none tells the
 /// label that it predicts, without a score: its decisions are no probabilities.
 fn for_examples(facts: &Facts) -> Option<(SignatureMethod, Outputs)> {
+    if facts.input != Input::Matrix {
+        return None;
+    }
     let predict = facts.spec(Method::Predict)?;
     if let Some(labels) = &facts.labels {
         let outputs = match facts.spec(Method::PredictProba) {
-            Some(_) => {
-                [("classes", Gives::ClassNames(labels.len())), ("scores", Gives::Scores(labels.len()))]
-                    .into_iter()
-                    .collect()
-            }
-            None => std::iter::once(("classes", Gives::PredictedName)).collect(),
+            Some(_) => [
+                ("classes".into(), Output::ClassNames(labels.len())),
+                ("scores".into(), Output::Scores(labels.len())),
+            ]
+            .into_iter()
+            .collect(),
+            None => std::iter::once(("classes".into(), Output::PredictedName)).collect(),
         };
         return Some((SignatureMethod::Classify, outputs));
     }
-    let one_number = predict.dtype == DType::Double && matches!(predict.gives, None | Some(1));
-    one_number.then(|| (SignatureMethod::Regress, std::iter::once((OUTPUTS, Gives::Value)).collect()))
+    let one_number = predict.dtype == DType::Double && predict.gives.values() == Some(1);
+    one_number.then(|| (SignatureMethod::Regress, std::iter::once((OUTPUTS.into(), Output::Value)).collect()))
 }
 
-fn matrix_spec(width: usize) -> TensorSpec {
-    TensorSpec::new(INPUTS, DType::Double, &[None, Some(width)]).any_real()
+fn dims(gives: Gives) -> SmallVec<[Option<usize>; 3]> {
+    let mut dims: SmallVec<[Option<usize>; 3]> = rows::dims(gives.columns()).into_iter().collect();
+    if let Gives::Layers(columns, layers) = gives {
+        dims.extend([Some(columns), Some(layers)]);
+    }
+    dims
+}
+
+/// The inputs of a method, and how they are read.
+fn inputs(facts: &Facts, takes: Takes) -> (Given, Vec<TensorSpec>) {
+    let matrix = |dtype, width| TensorSpec::new(INPUTS, dtype, &dims(Gives::Columns(width)));
+    let vector = |dtype| TensorSpec::new(INPUTS, dtype, &dims(Gives::One));
+    let all = |kinds: &[Kind], kind| kinds.iter().all(|&other| other == kind);
+    match (takes, &facts.input) {
+        (Takes::Matrix(width), _) => (Given::Matrix, vec![matrix(DType::Double, width).any_real()]),
+        (Takes::Samples, Input::Matrix) => {
+            (Given::Matrix, vec![matrix(DType::Double, facts.n_features).any_real()])
+        }
+        (Takes::Samples, Input::Vector) => (Given::Vector, vec![vector(DType::Double).any_real()]),
+        (Takes::Samples, Input::Texts) => (Given::Texts, vec![vector(DType::String)]),
+        (Takes::Samples, Input::Table(kinds)) if all(kinds, Kind::Numbers) => {
+            (Given::Matrix, vec![matrix(DType::Double, facts.n_features).any_real()])
+        }
+        (Takes::Samples, Input::Table(kinds)) if all(kinds, Kind::Texts) => {
+            (Given::TextMatrix, vec![matrix(DType::String, facts.n_features)])
+        }
+        // No tensor holds numbers and text.
+        (Takes::Samples, Input::Table(_)) => (Given::Columns, columns_of(facts)),
+    }
+}
+
+/// One input a column, by the names that it was fitted on, else scikit-learn's `x0`, `x1`, …
+fn columns_of(facts: &Facts) -> Vec<TensorSpec> {
+    let name = |i: usize| match &facts.feature_names {
+        Some(names) => names[i].clone(),
+        None => format!("x{i}").into(),
+    };
+    let spec = |i| {
+        let kind = match &facts.input {
+            Input::Table(kinds) => kinds[i],
+            Input::Texts => Kind::Texts,
+            Input::Matrix | Input::Vector => Kind::Numbers,
+        };
+        match kind {
+            Kind::Numbers => TensorSpec::new(name(i), DType::Double, &dims(Gives::One)).any_real(),
+            Kind::Texts => TensorSpec::new(name(i), DType::String, &dims(Gives::One)),
+        }
+    };
+    (0..facts.n_features).map(spec).collect()
 }
 
 impl Servable for SklearnModel {
@@ -234,7 +340,7 @@ impl Servable for SklearnModel {
         let no_such =
             || RunError::Internal("the signature, or one of its outputs, does not exist".to_owned());
         let plan = self.plans.get(call.signature).ok_or_else(no_such)?;
-        let wanted: SmallVec<[Gives; 2]> = call
+        let wanted: SmallVec<[Output; 2]> = call
             .outputs
             .iter()
             .map(|&i| plan.gives.get(i).copied())
@@ -244,26 +350,28 @@ impl Servable for SklearnModel {
             return Ok(Vec::new());
         }
         let specs = &self.signatures[call.signature].inputs;
-        let (rows, width, values) = self.matrix(plan.takes, specs, &call.inputs)?;
-        for gives in &wanted {
-            if let Gives::ClassNames(classes) = gives {
-                check_names(rows, *classes)?;
+        let methods: SmallVec<[Method; 2]> = wanted.iter().filter_map(|output| output.method()).collect();
+        self.with_samples(plan.takes, specs, &call.inputs, |samples| {
+            let rows = samples.rows();
+            for output in &wanted {
+                if let Output::ClassNames(classes) = output {
+                    check_names(rows, *classes)?;
+                }
             }
-        }
-        let methods: SmallVec<[Method; 2]> = wanted.iter().filter_map(|gives| gives.method()).collect();
-        let mut answers = Vec::with_capacity(wanted.len());
-        if !methods.is_empty() {
-            ask(&*self.estimator, view(rows, width, &values)?, &methods, &mut answers)?;
-        }
-        if plan.takes != Takes::Examples {
-            return Ok(answers);
-        }
-        let mut answers = answers.into_iter();
-        let output = |gives: &Gives| {
-            let given = gives.method().and_then(|_| answers.next());
-            self.output(*gives, rows, given)
-        };
-        wanted.iter().map(output).collect()
+            let mut answers = Vec::with_capacity(wanted.len());
+            if !methods.is_empty() {
+                ask(&*self.estimator, samples, &methods, &mut answers)?;
+            }
+            if plan.takes != Given::Examples {
+                return Ok(answers);
+            }
+            let mut answers = answers.into_iter();
+            let output = |output: &Output| {
+                let given = output.method().and_then(|_| answers.next());
+                self.output(*output, rows, given)
+            };
+            wanted.iter().map(output).collect()
+        })
     }
 }
 
@@ -283,4 +391,21 @@ fn view(rows: usize, width: usize, values: &[f64]) -> Result<ArrayView2<'_, f64>
     ArrayView2::from_shape((rows, width), values).map_err(|error| {
         RunError::InvalidInput(format!("input `{INPUTS}` has shape [{rows},{width}]: {error}"))
     })
+}
+
+/// Rows and columns of what should be a matrix.
+fn as_matrix(input: &Tensor, specs: &[TensorSpec]) -> Result<(usize, usize), RunError> {
+    if let &[rows, width] = &**input.shape() {
+        return Ok((rows, width));
+    }
+    let takes = specs[0].dims.as_deref().and_then(|dims| dims[1]);
+    Err(not_a_matrix(input, takes.unwrap_or_default()))
+}
+
+fn not_a_vector(input: &Tensor) -> RunError {
+    RunError::InvalidInput(format!(
+        "input `{INPUTS}` is {} of shape {}; [-1] is expected, one value per sample",
+        input.dtype(),
+        input.shape()
+    ))
 }

@@ -1,12 +1,15 @@
 //! `Pipeline`: transformers one after the other, and an estimator at the end.
 
-use ndarray::ArrayView2;
-
+use super::registry::Row;
+use super::samples::{Frame, Samples};
 use super::state::Part;
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, ask, matrix};
+use super::{Check, Estimator, Facts, Method, ModelError, Spec, Takes, ask, ask_frame};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[Row::new("sklearn.pipeline", "Pipeline", &[], build)];
 
 #[derive(Debug)]
 struct Pipeline {
@@ -34,7 +37,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         );
     };
     let n_features = first.n_features;
-    let feature_names = first.feature_names.clone();
+    let (feature_names, input) = (first.feature_names.clone(), first.input.clone());
 
     let last = built.pop().flatten();
     let mut width = n_features;
@@ -45,7 +48,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
             let why = format!("has a {} at [{i}], which has no transform", step.facts().class);
             return Err(part.refuse("steps", why));
         };
-        width = transform.gives.unwrap_or(0);
+        width = transform.gives.columns().unwrap_or(1);
     }
     if let Some(last) = &last {
         fits(part, built.len(), &**last, width)?;
@@ -53,7 +56,8 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let transforms: Vec<_> = built.into_iter().flatten().collect();
     let methods = methods(&transforms, last.as_deref(), n_features, width);
     let labels = last.as_deref().and_then(|last| last.facts().labels.clone());
-    let facts = Facts { class: part.class, n_features, feature_names, labels, check: Check::Within, methods };
+    let class = part.class;
+    let facts = Facts { class, n_features, input, feature_names, labels, check: Check::Within, methods };
     Ok(Box::new(Pipeline { facts, transforms, last }))
 }
 
@@ -93,22 +97,20 @@ fn methods(
     n_features: usize,
     width: usize,
 ) -> Vec<Spec> {
-    let transform =
-        Spec { method: Method::Transform, takes: n_features, dtype: DType::Double, gives: Some(width) };
     let mut methods = match last {
-        None => vec![transform],
+        None => vec![Spec::transform(width)],
         Some(last) => {
             // scikit-learn's has no `apply`.
             let hidden = [Method::InverseTransform, Method::Apply];
             let forward = last.facts().methods.iter().filter(|spec| !hidden.contains(&spec.method));
-            forward.map(|spec| Spec { takes: n_features, ..*spec }).collect()
+            forward.map(|spec| Spec { takes: Takes::Samples, ..*spec }).collect()
         }
     };
     let all = transforms.iter().map(|step| &**step).chain(last);
     if all.clone().all(|step| step.facts().spec(Method::InverseTransform).is_some()) {
         let end = all.last().and_then(|step| step.facts().spec(Method::InverseTransform));
-        let takes = end.map_or(width, |spec| spec.takes);
-        methods.push(Spec { method: Method::InverseTransform, takes, gives: Some(n_features), ..transform });
+        let takes = end.map_or(Takes::Matrix(width), |spec| spec.takes);
+        methods.push(Spec { takes, ..Spec::inverse_transform(width, n_features) });
     }
     methods
 }
@@ -118,45 +120,56 @@ impl Estimator for Pipeline {
         &self.facts
     }
 
-    fn compute(
+    fn compute_samples(
         &self,
-        x: ArrayView2<'_, f64>,
+        x: Samples<'_>,
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
         if wanted.contains(&Method::InverseTransform) {
-            let backwards = self.last.iter().chain(self.transforms.iter().rev());
-            return chain(backwards.map(|step| &**step), Method::InverseTransform, x, answers);
+            let mut held: Vec<Tensor> = Vec::new();
+            for step in self.last.iter().chain(self.transforms.iter().rev()) {
+                let mut next = Vec::with_capacity(1);
+                match held.pop().map(Frame::of).transpose()? {
+                    None => ask(&**step, x, &[Method::InverseTransform], &mut next)?,
+                    Some(frame) => ask(&**step, frame.samples(), &[Method::InverseTransform], &mut next)?,
+                }
+                held = next;
+            }
+            answers.append(&mut held);
+            return Ok(());
         }
-        let Some(last) = &self.last else {
-            return chain(self.transforms.iter().map(|step| &**step), Method::Transform, x, answers);
-        };
-        if self.transforms.is_empty() {
-            return ask(&**last, x, wanted, answers);
+        let handed_on = self.hand_on(x)?;
+        let x = handed_on.as_ref().map_or(x.reborrow(), Frame::samples);
+        match &self.last {
+            Some(last) => ask(&**last, x, wanted, answers),
+            None => {
+                answers.push(x.to_frame().into_tensor(self.facts.class)?);
+                Ok(())
+            }
         }
-        let mut held = Vec::with_capacity(1);
-        chain(self.transforms.iter().map(|step| &**step), Method::Transform, x, &mut held)?;
-        ask(&**last, matrix(&held[0])?, wanted, answers)
+    }
+
+    fn transform(&self, x: Samples<'_>) -> Result<Frame, RunError> {
+        let handed_on = self.hand_on(x)?;
+        match (&self.last, handed_on) {
+            (Some(last), handed_on) => {
+                ask_frame(&**last, handed_on.as_ref().map_or(x.reborrow(), Frame::samples))
+            }
+            (None, Some(frame)) => Ok(frame),
+            (None, None) => Ok(x.to_frame()),
+        }
     }
 }
 
-/// Asks one step after the other, each with the answer of the one before, and
-/// appends the last one's answer. There is at least one.
-fn chain<'e>(
-    steps: impl Iterator<Item = &'e dyn Estimator>,
-    method: Method,
-    x: ArrayView2<'_, f64>,
-    answers: &mut Vec<Tensor>,
-) -> Result<(), RunError> {
-    let mut held: Vec<Tensor> = Vec::with_capacity(1);
-    for step in steps {
-        let mut next = Vec::with_capacity(1);
-        match held.first() {
-            None => ask(step, x, &[method], &mut next)?,
-            Some(tensor) => ask(step, matrix(tensor)?, &[method], &mut next)?,
+impl Pipeline {
+    /// What the last step is given; `None` for the pipeline's own input.
+    fn hand_on(&self, x: Samples<'_>) -> Result<Option<Frame>, RunError> {
+        let mut held: Option<Frame> = None;
+        for step in &self.transforms {
+            let next = ask_frame(&**step, held.as_ref().map_or(x.reborrow(), Frame::samples))?;
+            held = Some(next);
         }
-        held = next;
+        Ok(held)
     }
-    answers.append(&mut held);
-    Ok(())
 }

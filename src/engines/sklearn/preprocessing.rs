@@ -2,10 +2,19 @@
 
 use ndarray::ArrayView2;
 
+use super::registry::Row;
 use super::state::Part;
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, flat};
 use crate::servable::RunError;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
+
+const SCALERS: &[&str] = &["_data", "data"];
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new("sklearn.preprocessing", "MinMaxScaler", SCALERS, build_min_max),
+    Row::new("sklearn.preprocessing", "StandardScaler", SCALERS, build_standard),
+];
 
 /// The arithmetic of one column: kept apart so that rounding is scikit-learn's.
 #[derive(Debug)]
@@ -69,17 +78,8 @@ fn range(part: &Part<'_>) -> Result<(f64, f64), ModelError> {
 }
 
 fn scaler(part: &Part<'_>, n_features: usize, scaling: Scaling) -> Result<Box<dyn Estimator>, ModelError> {
-    let spec = |method| Spec { method, takes: n_features, dtype: DType::Double, gives: Some(n_features) };
-    let methods = vec![spec(Method::Transform), spec(Method::InverseTransform)];
-    let feature_names = part.feature_names(n_features)?;
-    let facts = Facts {
-        class: part.class,
-        n_features,
-        feature_names,
-        labels: None,
-        check: Check::FiniteOrNan,
-        methods,
-    };
+    let methods = vec![Spec::transform(n_features), Spec::inverse_transform(n_features, n_features)];
+    let facts = Facts::new(part, n_features, Check::FiniteOrNan, methods)?;
     Ok(Box::new(Scaler { facts, scaling }))
 }
 

@@ -88,8 +88,8 @@ fn enter<'a>(
     }
     // Python looks in the instance before it looks in the class, so an attribute of this
     // name would be what runs, and we do not know what it does.
-    if let Some(method) = Method::ALL.into_iter().find(|method| part.attr(method.name()).is_some()) {
-        return Err(part.refuse(method.name(), "replaces the method of its class"));
+    if let Some(method) = Method::NAMES.into_iter().find(|name| part.attr(name).is_some()) {
+        return Err(part.refuse(method, "replaces the method of its class"));
     }
     Ok((part, row))
 }

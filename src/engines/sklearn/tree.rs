@@ -4,9 +4,20 @@ use ndarray::ArrayView2;
 
 use super::forest::{Ensemble, Shape};
 use super::isolation::average_path_length;
+use super::registry::Row;
 use super::state::{Numbers, Part};
 use super::{Estimator, ModelError, flat};
 use crate::engines::trees::{Forest, Node, Test, TreeError};
+
+const MODULES: &[&str] = &["_classes", "tree"];
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new("sklearn.tree", "DecisionTreeClassifier", MODULES, build_classifier),
+    Row::new("sklearn.tree", "DecisionTreeRegressor", MODULES, build_regressor),
+    Row::new("sklearn.tree", "ExtraTreeClassifier", MODULES, build_classifier),
+    Row::new("sklearn.tree", "ExtraTreeRegressor", MODULES, build_regressor),
+];
 
 /// The classes of trees that answer with labels.
 pub(super) const CLASSIFIERS: [&str; 2] = ["DecisionTreeClassifier", "ExtraTreeClassifier"];

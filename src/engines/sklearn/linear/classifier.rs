@@ -144,7 +144,7 @@ fn classifier(
         return Err(part.refuse("coef_", format!("has {scores} rows, which do not fit {classes} classes")));
     }
     let several = (scores > 1).then_some(scores);
-    let spec = |method, dtype, gives| Spec { method, takes: n_features, dtype, gives };
+    let spec = |method, dtype, gives: Option<usize>| Spec::new(method, dtype, gives);
     let mut methods = vec![match &choice {
         Choice::Label(labels) => spec(Method::Predict, labels.dtype(), None),
         Choice::Indicator => spec(Method::Predict, DType::Int64, several),
@@ -154,12 +154,11 @@ fn classifier(
         methods.push(spec(Method::PredictProba, DType::Double, Some(classes)));
         methods.push(spec(Method::PredictLogProba, DType::Double, Some(classes)));
     }
-    let feature_names = part.feature_names(n_features)?;
     let labels = match &choice {
         Choice::Label(labels) => Some(Arc::clone(labels)),
         Choice::Indicator => None,
     };
-    let facts = Facts { class: part.class, n_features, feature_names, labels, check: Check::Finite, methods };
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?.labelled(labels);
     Ok(Box::new(Classifier { facts, affine, choice, probability }))
 }
 
@@ -243,8 +242,7 @@ impl Estimator for Classifier {
                 (Method::Predict, _) => self.choose(&scores),
                 _ => scores.clone().into(),
             };
-            let width = self.facts.spec(method).and_then(|spec| spec.gives);
-            answers.push(answer(x.nrows(), width, elements)?);
+            answers.push(answer(x.nrows(), self.facts.gives(method), elements)?);
         }
         Ok(())
     }

@@ -8,7 +8,64 @@ pub(super) mod regression;
 
 use super::ModelError;
 use super::math::Affine;
+use super::registry::Row;
 use super::state::{Numbers, Part};
+
+const LINEAR: &str = "sklearn.linear_model";
+const BASE: &[&str] = &["_base", "base"];
+const BAYES: &[&str] = &["_bayes", "bayes"];
+const DESCENT: &[&str] = &["_coordinate_descent", "coordinate_descent"];
+const GLM: &[&str] = &["_glm.glm", "_glm"];
+const LARS: &[&str] = &["_least_angle", "least_angle"];
+const LOGISTIC: &[&str] = &["_logistic", "logistic"];
+const OMP: &[&str] = &["_omp", "omp"];
+const PASSIVE: &[&str] = &["_passive_aggressive", "passive_aggressive"];
+const RIDGE: &[&str] = &["_ridge", "ridge"];
+const SGD: &[&str] = &["_stochastic_gradient", "stochastic_gradient"];
+const SVM: &[&str] = &["_classes", "classes"];
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new(LINEAR, "ARDRegression", BAYES, regression::build),
+    Row::new(LINEAR, "BayesianRidge", BAYES, regression::build),
+    Row::new(LINEAR, "ElasticNet", DESCENT, regression::build),
+    Row::new(LINEAR, "ElasticNetCV", DESCENT, regression::build),
+    Row::new(LINEAR, "GammaRegressor", GLM, glm::build_log),
+    Row::new(LINEAR, "HuberRegressor", &["_huber", "huber"], regression::build),
+    Row::new(LINEAR, "Lars", LARS, regression::build),
+    Row::new(LINEAR, "LarsCV", LARS, regression::build),
+    Row::new(LINEAR, "Lasso", DESCENT, regression::build),
+    Row::new(LINEAR, "LassoCV", DESCENT, regression::build),
+    Row::new(LINEAR, "LassoLars", LARS, regression::build),
+    Row::new(LINEAR, "LassoLarsCV", LARS, regression::build),
+    Row::new(LINEAR, "LassoLarsIC", LARS, regression::build),
+    Row::new(LINEAR, "LinearRegression", BASE, regression::build),
+    Row::new(LINEAR, "LogisticRegression", LOGISTIC, classifier::build_logistic),
+    Row::new(LINEAR, "LogisticRegressionCV", LOGISTIC, classifier::build_logistic),
+    Row::new(LINEAR, "MultiTaskElasticNet", DESCENT, regression::build),
+    Row::new(LINEAR, "MultiTaskElasticNetCV", DESCENT, regression::build),
+    Row::new(LINEAR, "MultiTaskLasso", DESCENT, regression::build),
+    Row::new(LINEAR, "MultiTaskLassoCV", DESCENT, regression::build),
+    Row::new(LINEAR, "OrthogonalMatchingPursuit", OMP, regression::build),
+    Row::new(LINEAR, "OrthogonalMatchingPursuitCV", OMP, regression::build),
+    Row::new(LINEAR, "PassiveAggressiveClassifier", PASSIVE, classifier::build_plain),
+    Row::new(LINEAR, "PassiveAggressiveRegressor", PASSIVE, regression::build),
+    Row::new(LINEAR, "Perceptron", &["_perceptron", "perceptron"], classifier::build_plain),
+    Row::new(LINEAR, "PoissonRegressor", GLM, glm::build_log),
+    Row::new(LINEAR, "QuantileRegressor", &["_quantile"], regression::build),
+    Row::new(LINEAR, "RANSACRegressor", &["_ransac", "ransac"], ransac::build),
+    Row::new(LINEAR, "Ridge", RIDGE, regression::build),
+    Row::new(LINEAR, "RidgeCV", RIDGE, regression::build),
+    Row::new(LINEAR, "RidgeClassifier", RIDGE, classifier::build_ridge),
+    Row::new(LINEAR, "RidgeClassifierCV", RIDGE, classifier::build_ridge),
+    Row::new(LINEAR, "SGDClassifier", SGD, classifier::build_sgd),
+    Row::new(LINEAR, "SGDOneClassSVM", SGD, one_class::build),
+    Row::new(LINEAR, "SGDRegressor", SGD, regression::build),
+    Row::new(LINEAR, "TheilSenRegressor", &["_theil_sen", "theil_sen"], regression::build),
+    Row::new(LINEAR, "TweedieRegressor", GLM, glm::build_tweedie),
+    Row::new("sklearn.svm", "LinearSVC", SVM, classifier::build_plain),
+    Row::new("sklearn.svm", "LinearSVR", SVM, regression::build),
+];
 
 /// `coef_` and `intercept_`, found to fit each other and `n_features_in_`.
 struct Fitted {

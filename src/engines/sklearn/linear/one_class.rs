@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use super::per_output;
 use crate::engines::sklearn::math::Affine;
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -25,15 +25,13 @@ pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Esti
     }
     let n_features = part.n_features(coef.values.len(), "coef_")?;
     let offset = per_output(part, "offset_", 1)?[0];
-    let spec = |method, dtype| Spec { method, takes: n_features, dtype, gives: None };
+    let spec = |method, dtype| Spec::new(method, dtype, Gives::One);
     let methods = vec![
         spec(Method::Predict, DType::Int64),
         spec(Method::DecisionFunction, DType::Double),
         spec(Method::ScoreSamples, DType::Double),
     ];
-    let feature_names = part.feature_names(n_features)?;
-    let facts =
-        Facts { class: part.class, n_features, feature_names, labels: None, check: Check::Finite, methods };
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?;
     Ok(Box::new(OneClass { facts, affine: Affine::new(coef.values, vec![-offset], n_features), offset }))
 }
 

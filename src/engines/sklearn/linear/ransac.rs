@@ -21,16 +21,8 @@ pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Esti
         return Err(part.refuse("estimator_", format!("is a {}, which has no predict", inner.class)));
     };
     let n_features = part.n_features(inner.n_features, "estimator_")?;
-    let feature_names = part.feature_names(n_features)?;
     // It looks at the width only, and leaves the values to the estimator within.
-    let facts = Facts {
-        class: part.class,
-        n_features,
-        feature_names,
-        labels: inner.labels.clone(),
-        check: Check::Width,
-        methods: vec![predict],
-    };
+    let facts = Facts::new(part, n_features, Check::Width, vec![predict])?.labelled(inner.labels.clone());
     Ok(Box::new(Ransac { facts, estimator }))
 }
 

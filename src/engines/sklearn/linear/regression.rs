@@ -36,16 +36,8 @@ pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Esti
 pub(super) fn with_link(part: &Part<'_>, link: Link) -> Result<Box<dyn Estimator>, ModelError> {
     let Fitted { affine, n_features, has_rows } = read(part)?;
     let gives = has_rows.then(|| affine.outputs());
-    let predict = Spec { method: Method::Predict, takes: n_features, dtype: DType::Double, gives };
-    let feature_names = part.feature_names(n_features)?;
-    let facts = Facts {
-        class: part.class,
-        n_features,
-        feature_names,
-        labels: None,
-        check: Check::Finite,
-        methods: vec![predict],
-    };
+    let predict = Spec::new(Method::Predict, DType::Double, gives);
+    let facts = Facts::new(part, n_features, Check::Finite, vec![predict])?;
     Ok(Box::new(Regressor { facts, affine, link }))
 }
 
@@ -60,13 +52,13 @@ impl Estimator for Regressor {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let width = self.facts.methods[0].gives;
+        let gives = self.facts.gives(Method::Predict);
         for _ in wanted {
             let mut y = self.affine.apply(x);
             if self.link == Link::Log {
                 y.iter_mut().for_each(|value| *value = value.exp());
             }
-            answers.push(answer(x.nrows(), width, y.into())?);
+            answers.push(answer(x.nrows(), gives, y.into())?);
         }
         Ok(())
     }

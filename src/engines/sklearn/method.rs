@@ -1,0 +1,158 @@
+//! The methods that estimators have, and what each takes and gives.
+
+use std::borrow::Cow;
+
+use crate::tensor::DType;
+
+/// One answer of a method that takes samples. Most methods give one; those that give
+/// several stand here once for each, and are one signature with several outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Predict,
+    /// The standard deviation beside the mean: `predict(X, return_std=True)[1]`.
+    PredictStd,
+    PredictProba,
+    /// Of an estimator with several outputs, this one's.
+    PredictProbaOf(u16),
+    PredictLogProba,
+    /// Of an estimator with several outputs, this one's.
+    PredictLogProbaOf(u16),
+    DecisionFunction,
+    ScoreSamples,
+    Mahalanobis,
+    Apply,
+    Transform,
+    InverseTransform,
+    /// `kneighbors(X)[0]`.
+    NeighborDistances,
+    /// `kneighbors(X)[1]`.
+    NeighborIndices,
+}
+
+impl Method {
+    /// scikit-learn's names of all of them.
+    pub(super) const NAMES: [&'static str; 11] = [
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "score_samples",
+        "mahalanobis",
+        "apply",
+        "transform",
+        "inverse_transform",
+        "kneighbors",
+        "kneighbors_graph",
+    ];
+
+    /// The signature that it belongs to: scikit-learn's name of the method.
+    pub(super) fn signature(self) -> &'static str {
+        match self {
+            Self::Predict => "predict",
+            Self::PredictStd => "predict_std",
+            Self::PredictProba | Self::PredictProbaOf(_) => "predict_proba",
+            Self::PredictLogProba | Self::PredictLogProbaOf(_) => "predict_log_proba",
+            Self::DecisionFunction => "decision_function",
+            Self::ScoreSamples => "score_samples",
+            Self::Mahalanobis => "mahalanobis",
+            Self::Apply => "apply",
+            Self::Transform => "transform",
+            Self::InverseTransform => "inverse_transform",
+            Self::NeighborDistances | Self::NeighborIndices => "kneighbors",
+        }
+    }
+
+    /// Its name among the outputs of that signature.
+    pub(super) fn output(self) -> Cow<'static, str> {
+        match self {
+            Self::PredictProbaOf(i) | Self::PredictLogProbaOf(i) => format!("outputs_{i}").into(),
+            Self::NeighborDistances => "distances".into(),
+            Self::NeighborIndices => "indices".into(),
+            _ => "outputs".into(),
+        }
+    }
+
+    /// Its name among the outputs of `serving_default`, where it is one of them.
+    pub(super) fn default_output(self) -> Cow<'static, str> {
+        match self {
+            Self::Predict => "predictions".into(),
+            Self::PredictProba => "probabilities".into(),
+            Self::PredictProbaOf(i) => format!("probabilities_{i}").into(),
+            Self::Transform => "transformed".into(),
+            _ => self.output(),
+        }
+    }
+}
+
+/// What a method takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// The samples that the estimator was made for: [`Facts::input`].
+    Samples,
+    /// `[rows, width]` numbers, whatever the samples are: the inverse of a transform.
+    Matrix(usize),
+}
+
+/// The shape of an answer without its first dimension, which is one per row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// `[rows]`.
+    One,
+    /// `[rows, columns]`.
+    Columns(usize),
+    /// `[rows, columns, layers]`.
+    Layers(usize, usize),
+}
+
+/// `None` is one value per row.
+impl From<Option<usize>> for Gives {
+    fn from(columns: Option<usize>) -> Self {
+        columns.map_or(Self::One, Self::Columns)
+    }
+}
+
+impl Gives {
+    /// Values for each row; `None` when there are more than can be counted.
+    pub(super) fn values(self) -> Option<usize> {
+        match self {
+            Self::One => Some(1),
+            Self::Columns(columns) => Some(columns),
+            Self::Layers(columns, layers) => columns.checked_mul(layers),
+        }
+    }
+
+    /// Columns of the answer, when it is a matrix.
+    pub(super) fn columns(self) -> Option<usize> {
+        if let Self::Columns(columns) = self { Some(columns) } else { None }
+    }
+}
+
+/// What a method takes and gives, per row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spec {
+    pub(super) method: Method,
+    pub(super) takes: Takes,
+    /// What its answer holds.
+    pub(super) dtype: DType,
+    pub(super) gives: Gives,
+}
+
+impl Spec {
+    /// A method of the estimator's own samples.
+    pub(super) fn new(method: Method, dtype: DType, gives: impl Into<Gives>) -> Self {
+        Self { method, takes: Takes::Samples, dtype, gives: gives.into() }
+    }
+
+    /// `transform` into so many columns.
+    pub(super) fn transform(columns: usize) -> Self {
+        Self::new(Method::Transform, DType::Double, Gives::Columns(columns))
+    }
+
+    /// `inverse_transform` of so many columns into `columns`.
+    pub(super) fn inverse_transform(takes: usize, columns: usize) -> Self {
+        Self {
+            takes: Takes::Matrix(takes),
+            ..Self::new(Method::InverseTransform, DType::Double, Gives::Columns(columns))
+        }
+    }
+}
