@@ -103,7 +103,7 @@ impl App {
         stop: &mut mpsc::Receiver<()>,
         announce: impl FnOnce(&Self),
     ) -> Result<(), ServerError> {
-        let (mut teller, health) = health().await;
+        let (teller, health) = health();
         let shared = grpc::shared_services(health)?;
         let (inbox, mut wishes) = reload::inbox();
         let management = Management::new(inbox, self.config.reload.allow_remote);
@@ -116,7 +116,7 @@ impl App {
             })
             .collect();
         let mut loops = IoLoops::start(doors, &self.config.grpc)?;
-        teller.tell(&availability(&self.states), true).await;
+        teller.tell(&availability(&self.states), true);
         let listeners = self.listen()?;
         let mut accepting = JoinSet::new();
         for (kind, listener) in listeners {
@@ -128,7 +128,7 @@ impl App {
         announce(self);
 
         let broken = tokio::select! {
-            never = keep_telling(&mut teller, self) => match never {},
+            never = keep_telling(&teller, self) => match never {},
             never = reload::keep_reloading(self, &mut wishes) => match never {},
             broken = loops.failure() => Some(broken),
             _ = stop.recv() => None,
@@ -137,7 +137,7 @@ impl App {
         // reload under way is told so.
         drop(wishes);
         self.stop_watching();
-        teller.tell(&availability(&self.states), false).await;
+        teller.tell(&availability(&self.states), false);
         if let Some(broken) = broken {
             return Err(broken);
         }
@@ -149,7 +149,7 @@ impl App {
         }
         accepting.abort_all();
         loops.go_away();
-        teller.end_watches().await;
+        teller.end_watches();
         tokio::select! {
             () = loops.finished() => {}
             () = tokio::time::sleep(self.config.drain_timeout) => {
@@ -172,11 +172,11 @@ async fn another(stop: &mut mpsc::Receiver<()>) {
 /// Tells whoever must know of every change of state, for ever: health, which
 /// models are available; the watcher, which versions have failed and are to be
 /// tried again when their files change.
-async fn keep_telling(teller: &mut HealthTeller, app: &App) -> std::convert::Infallible {
+async fn keep_telling(teller: &HealthTeller, app: &App) -> std::convert::Infallible {
     let mut changes = app.states.subscribe();
     let mut watched = BTreeSet::new();
     loop {
-        teller.tell(&availability(&app.states), true).await;
+        teller.tell(&availability(&app.states), true);
         let failed = failed(&app.states);
         if let Some(watch) = app.watch.as_ref().filter(|_| failed != watched) {
             watch.look_closely_at(failed.clone());

@@ -1,5 +1,7 @@
 """Standard clients of health checking and reflection, which know nothing of us."""
 
+import shutil
+
 import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -10,6 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from serving import CALL_SECONDS
 from test_rollout import trained
 
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -47,6 +50,39 @@ def test_watching_a_model_tells_when_it_is_ready(server):
     server.publish("late", 2, trained(2))
     assert next(watch).status == SERVING
     watch.cancel()
+
+
+def test_a_watch_follows_a_model_that_comes_and_goes(server):
+    # A repository that turns up empty would be taken for an unmounted one.
+    server.publish("stays", 1, trained(1))
+    server.client.wait_available("stays", 1)
+    watch = server.client.health.Watch(health_pb2.HealthCheckRequest(service="model:later"), timeout=60)
+    assert next(watch).status == SERVICE_UNKNOWN
+    server.publish("later", 1, trained(1))
+    # Until it is loaded it may be told as wanted and not there.
+    assert next(told for told in watch if told.status != NOT_SERVING).status == SERVING
+    assert server.client.health_of("model:later") == SERVING
+    shutil.rmtree(server.repository / "later")
+    assert next(told for told in watch if told.status != NOT_SERVING).status == SERVICE_UNKNOWN
+    assert server.client.health_of("model:later") is None
+    watch.cancel()
+
+
+@pytest.mark.parametrize("service", ["", PREDICTION, MODEL, "PredictionService", "ModelService"])
+def test_a_watch_of_a_service_follows_whether_any_model_can_answer(server, service):
+    server.publish("only", 1, b"this is no model")
+    server.client.wait_failed("only", 1)
+    server.client.wait_health(service, NOT_SERVING)
+    watch = server.client.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=60)
+    assert next(watch).status == NOT_SERVING
+    server.publish("only", 2, trained(2))
+    assert next(watch).status == SERVING
+    server.publish("other", 1, b"nor is this")
+    server.client.wait_failed("other", 1)
+    server.begin_stop()
+    assert next(watch).status == NOT_SERVING, "and not because of the other one: it drains"
+    assert list(watch) == [], "the watch ends with the server"
+    server.end()
 
 
 def test_reflection_v1alpha_serves_pythons_own_client(sample):
