@@ -196,6 +196,8 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 << 20;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Requests in flight on one connection.
 pub const HTTP2_STREAMS_MAX: u32 = 1024;
+/// A request's header list, in bytes, however much is asked for. It is kept whole.
+pub const HTTP2_HEADER_BYTES_MAX: u32 = 16 << 20;
 /// Accepted sockets that wait for one I/O loop to take them.
 pub const SOCKETS_WAITING_MAX: usize = 1024;
 /// Connections that the system may queue before they are accepted.

@@ -3,12 +3,16 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -66,8 +70,15 @@ impl Services {
         Self { prediction: door.prediction_service(), others }
     }
 
-    /// Serves one connection. To be driven by whoever spawned it.
-    pub(super) fn connection<S>(&self, socket: S, peer: Peer, options: &GrpcOptions) -> Connection<S>
+    /// Serves one connection. To be driven by whoever spawned it. `calls` counts
+    /// the requests in flight for whoever wants to know.
+    pub(super) fn connection<S>(
+        &self,
+        socket: S,
+        peer: Peer,
+        options: &GrpcOptions,
+        calls: Option<Calls>,
+    ) -> Connection<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -75,14 +86,22 @@ impl Services {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
-            .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
+            .initial_stream_window_size(
+                options.stream_window_bytes.unwrap_or(limits::HTTP2_STREAM_WINDOW_BYTES),
+            )
             .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
             .max_concurrent_streams(streams)
             .keep_alive_interval(options.keepalive_time);
         if let Some(timeout) = options.keepalive_timeout {
             builder.keep_alive_timeout(timeout);
         }
-        builder.serve_connection(TokioIo::new(socket), Caller { services: self.clone(), peer })
+        if let Some(bytes) = options.frame_bytes_max {
+            builder.max_frame_size(bytes);
+        }
+        if let Some(bytes) = options.header_bytes_max {
+            builder.max_header_list_size(bytes);
+        }
+        builder.serve_connection(TokioIo::new(socket), Caller { services: self.clone(), peer, calls })
     }
 }
 
@@ -94,6 +113,54 @@ pub(super) type Connection<S> = http2::Connection<TokioIo<S>, Caller, TokioExecu
 pub(super) struct Caller {
     services: Services,
     peer: Peer,
+    calls: Option<Calls>,
+}
+
+/// How many requests of one connection are in flight.
+pub(super) type Calls = Arc<watch::Sender<usize>>;
+
+/// One of them, until it is answered or given up.
+#[derive(Debug)]
+struct Call(Calls);
+
+impl Call {
+    fn begin(calls: &Calls) -> Self {
+        calls.send_modify(|count| *count += 1);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+struct Counted {
+    body: Body,
+    _call: Call,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -104,6 +171,14 @@ impl hyper::service::Service<Request<Incoming>> for Caller {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
+        let Some(calls) = &self.calls else { return self.answer(request) };
+        let (call, answer) = (Call::begin(calls), self.answer(request));
+        Box::pin(async move { Ok(answer.await?.map(|body| Body::new(Counted { body, _call: call }))) })
+    }
+}
+
+impl Caller {
+    fn answer(&self, request: Request<Incoming>) -> Answer {
         const PREDICTION: &str = "/tensorflow.serving.PredictionService/";
         let mut request = request.map(Body::new);
         if request.uri().path().starts_with(PREDICTION) {

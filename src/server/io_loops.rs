@@ -6,19 +6,21 @@
 //! connections are spread when they are accepted, in turns, and stay.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 
 use super::ServerError;
-use super::grpc::{Connection, Services};
+use super::grpc::{Calls, Connection, Services};
 use super::http::HttpService;
 use super::listeners::{Listener, Socket};
+use super::unix_stream::Mended;
 use crate::config::GrpcOptions;
 use crate::limits;
 
@@ -155,14 +157,16 @@ async fn serve(
             }
             (Kind::Grpc, Socket::Tcp(socket, _)) => {
                 let socket = tokio::net::TcpStream::from_std(socket)?;
-                let connection = doors.grpc.connection(socket, peer, &options);
-                tokio::spawn(tell_end(drive(connection, Age::of(&options), drained, open)));
+                let (calls, life) = Life::of(&options);
+                let connection = doors.grpc.connection(socket, peer, &options, calls);
+                tokio::spawn(tell_end(drive(connection, life, drained, open)));
             }
             // What comes through a Unix socket is always gRPC.
             (Kind::Http | Kind::Grpc, Socket::Unix(socket)) => {
-                let socket = tokio::net::UnixStream::from_std(socket)?;
-                let connection = doors.grpc.connection(socket, peer, &options);
-                tokio::spawn(tell_end(drive(connection, Age::of(&options), drained, open)));
+                let socket = Mended::new(tokio::net::UnixStream::from_std(socket)?);
+                let (calls, life) = Life::of(&options);
+                let connection = doors.grpc.connection(socket, peer, &options, calls);
+                tokio::spawn(tell_end(drive(connection, life, drained, open)));
             }
         }
     }
@@ -180,29 +184,49 @@ async fn tell_end<E: std::fmt::Display>(connection: impl Future<Output = Result<
     }
 }
 
-/// How old a connection may become, and how long it may then take to end.
-#[derive(Debug, Clone, Copy)]
-struct Age {
-    most: Option<Duration>,
+/// How old a connection may become, how long it may be without a request, and how
+/// long it may then take to end.
+#[derive(Debug)]
+struct Life {
+    age_max: Option<Duration>,
     grace: Option<Duration>,
+    idle_max: Option<(Duration, watch::Receiver<usize>)>,
 }
 
-impl Age {
-    /// Give or take a tenth, as gRPC does it, so that connections that were
-    /// opened together do not all come back together.
-    fn of(options: &GrpcOptions) -> Self {
+impl Life {
+    /// The age give or take a tenth, as gRPC does it, so that connections that were
+    /// opened together do not all come back together. Where it matters whether
+    /// requests are in flight, they are to be counted.
+    fn of(options: &GrpcOptions) -> (Option<Calls>, Self) {
         let share =
             f64::from(u16::try_from(RandomState::new().hash_one(()) & 0xffff).unwrap_or(0)) / 65_535.0;
-        let most = options.connection_age_max.map(|most| most.mul_f64(0.9 + 0.2 * share));
-        Self { most, grace: options.connection_age_grace }
+        let age_max = options.connection_age_max.map(|most| most.mul_f64(0.9 + 0.2 * share));
+        let counted = options.connection_idle_max.map(|most| (most, watch::channel(0)));
+        let (calls, idle_max) = match counted {
+            Some((most, (calls, count))) => (Some(Calls::new(calls)), Some((most, count))),
+            None => (None, None),
+        };
+        (calls, Self { age_max, grace: options.connection_age_grace, idle_max })
     }
 }
 
-/// One connection to its end. It is told to go away when the server drains or
-/// when it is old; requests in flight go on.
+/// Ends when no request has been in flight for so long, or never.
+async fn idle(idle_max: Option<(Duration, watch::Receiver<usize>)>) {
+    let Some((most, mut calls)) = idle_max else { return std::future::pending().await };
+    // An error is the connection being gone, and whoever waits for this with it.
+    while calls.wait_for(|&count| count == 0).await.is_ok() {
+        if tokio::time::timeout(most, calls.changed()).await.is_err() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// One connection to its end. It is told to go away when the server drains, or
+/// when it is old or idle; requests in flight go on.
 async fn drive<S>(
     connection: Connection<S>,
-    age: Age,
+    life: Life,
     mut draining: watch::Receiver<bool>,
     _open: mpsc::Sender<std::convert::Infallible>,
 ) -> hyper::Result<()>
@@ -214,7 +238,8 @@ where
         biased;
         outcome = connection.as_mut() => Err(outcome),
         _ = draining.wait_for(|&draining| draining) => Ok(None),
-        () = after(age.most) => Ok(age.grace),
+        () = after(life.age_max) => Ok(life.grace),
+        () = idle(life.idle_max) => Ok(None),
     };
     match grace {
         Err(outcome) => outcome,
@@ -237,17 +262,23 @@ async fn after(pause: Option<Duration>) {
 }
 
 /// A bound port that does not listen yet, so that a conflict is known at once
-/// and a probe still finds the port closed.
-pub(super) fn bind(address: SocketAddr, options: &GrpcOptions) -> Result<tokio::net::TcpSocket, ServerError> {
-    let refused = |source| ServerError::Listen { address, source };
-    let socket = if address.is_ipv4() {
-        tokio::net::TcpSocket::new_v4().map_err(refused)?
-    } else {
-        tokio::net::TcpSocket::new_v6().map_err(refused)?
+/// and a probe still finds the port closed. Where there is no IPv6, all addresses
+/// are those of IPv4.
+pub(super) fn bind(address: SocketAddr, options: &GrpcOptions) -> Result<TcpSocket, ServerError> {
+    let bound = |address: SocketAddr| {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(options.reuse_address.unwrap_or(true))?;
+        #[cfg(unix)]
+        socket.set_reuseport(options.reuse_port.unwrap_or(false))?;
+        socket.bind(address)?;
+        Ok(socket)
     };
-    socket.set_reuseaddr(options.reuse_address.unwrap_or(true)).map_err(refused)?;
-    #[cfg(unix)]
-    socket.set_reuseport(options.reuse_port.unwrap_or(false)).map_err(refused)?;
-    socket.bind(address).map_err(refused)?;
-    Ok(socket)
+    let all_of_ipv6 = address.is_ipv6() && address.ip().is_unspecified();
+    bound(address)
+        .or_else(|why: std::io::Error| match why.kind() {
+            std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied => Err(why),
+            _ if all_of_ipv6 => bound(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port())),
+            _ => Err(why),
+        })
+        .map_err(|source| ServerError::Listen { address, source })
 }

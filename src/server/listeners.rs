@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 
@@ -58,36 +58,58 @@ impl Listener {
 pub(super) struct SocketFile {
     path: PathBuf,
     socket: Option<UnixSocket>,
+    /// Device and inode of the file that is ours: somebody may have taken its place.
+    ours: Option<(u64, u64)>,
 }
 
 impl SocketFile {
     /// Takes the path, and does not listen yet. A socket that a server left
-    /// behind is replaced; one on which somebody listens is not, nor any other file.
+    /// behind is replaced at once; one on which somebody listens goes on until
+    /// [`listen`](Self::listen), so that its clients find one of the two. Any other
+    /// file is refused.
     pub(super) fn bind(path: &Path) -> Result<Self, ServerError> {
-        let refused = |source| ServerError::ListenUnix { path: path.display().to_string(), source };
-        let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-        if is_socket {
-            if StdUnixStream::connect(path).is_ok() {
-                return Err(refused(io::ErrorKind::AddrInUse.into()));
-            }
-            std::fs::remove_file(path).map_err(refused)?;
+        let mut file = Self { path: path.to_owned(), socket: None, ours: None };
+        if StdUnixStream::connect(path).is_err() {
+            file.take().map_err(|source| file.refused(source))?;
         }
-        let socket = UnixSocket::new_stream().map_err(refused)?;
-        socket.bind(path).map_err(refused)?;
-        Ok(Self { path: path.to_owned(), socket: Some(socket) })
+        Ok(file)
     }
 
     /// From here on clients can connect.
     pub(super) fn listen(&mut self) -> Result<Listener, ServerError> {
-        let refused = |source| ServerError::ListenUnix { path: self.path.display().to_string(), source };
-        let socket = self.socket.take().ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
-        socket.listen(limits::LISTEN_BACKLOG).map(Listener::Unix).map_err(refused)
+        if self.socket.is_none() {
+            tracing::warn!(path = %self.path.display(), "taking over a Unix socket that somebody listens on");
+            self.take().map_err(|source| self.refused(source))?;
+        }
+        let socket = self.socket.take().ok_or_else(|| self.refused(io::ErrorKind::InvalidInput.into()))?;
+        socket.listen(limits::LISTEN_BACKLOG).map(Listener::Unix).map_err(|source| self.refused(source))
     }
+
+    fn take(&mut self) -> io::Result<()> {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|file| file.file_type().is_socket()) {
+            std::fs::remove_file(&self.path)?;
+        }
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(&self.path)?;
+        self.ours = identity(&self.path);
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn refused(&self, source: io::Error) -> ServerError {
+        ServerError::ListenUnix { path: self.path.display().to_string(), source }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it, which is all that is wanted.
-        let _ = std::fs::remove_file(&self.path);
+        if self.ours.is_some() && identity(&self.path) == self.ours {
+            // Somebody may have removed it, which is all that is wanted.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

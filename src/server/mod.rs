@@ -10,6 +10,7 @@ mod reload;
 mod request_log;
 mod run;
 mod signals;
+mod unix_stream;
 mod warm_up;
 
 pub use assembly::App;

@@ -90,6 +90,7 @@ impl App {
             .managed(management.clone())
             .recording(self.request_log.clone())
             .bounded(receive.unwrap_or(most), send.unwrap_or(most))
+            .compressing(self.config.grpc.compresses)
     }
 
     /// The REST door of one more I/O loop.

@@ -80,8 +80,6 @@ class Client:
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.enable_http_proxy", 0),
-                # Over a Unix socket the client would send the escaped path, which is no authority.
-                *([("grpc.default_authority", "localhost")] if address.startswith("unix:") else []),
             ],
         )
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)

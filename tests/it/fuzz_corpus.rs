@@ -54,3 +54,8 @@ fn the_corpus_of_tensor_proto() {
 fn the_corpus_of_rest_json() {
     replay("rest_json", |bytes| longshore::frontends::tfs::rest::check_any_body(bytes.to_vec().into()));
 }
+
+#[test]
+fn the_corpus_of_http2_authority() {
+    replay("http2_authority", longshore::frontends::authority::check_any_bytes);
+}

@@ -21,5 +21,6 @@ mod sklearn_goldens;
 mod sklearn_refusals;
 mod tensors;
 mod tfs_cases;
+mod unix_socket;
 mod warm_up;
 mod wire;

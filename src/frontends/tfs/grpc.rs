@@ -36,6 +36,7 @@ pub struct Door {
     log: RequestLog,
     receive_bytes_max: usize,
     send_bytes_max: usize,
+    compresses: bool,
 }
 
 impl Door {
@@ -49,6 +50,7 @@ impl Door {
             log: RequestLog::default(),
             receive_bytes_max: limits::MESSAGE_BYTES_MAX,
             send_bytes_max: limits::MESSAGE_BYTES_MAX,
+            compresses: false,
         }
     }
 
@@ -79,13 +81,24 @@ impl Door {
         Self { receive_bytes_max: receive.min(most), send_bytes_max: send.min(most), ..self }
     }
 
+    /// The same, with answers gzipped for callers who take that.
+    #[must_use]
+    pub fn compressing(self, compresses: bool) -> Self {
+        Self { compresses, ..self }
+    }
+
     /// `tensorflow.serving.PredictionService`, with our bounds on messages.
     #[must_use]
     pub fn prediction_service(&self) -> PredictionServiceServer<Self> {
-        PredictionServiceServer::new(self.clone())
+        let service = PredictionServiceServer::new(self.clone())
             .max_decoding_message_size(self.receive_bytes_max)
             .max_encoding_message_size(self.send_bytes_max)
-            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+        if self.compresses {
+            service.send_compressed(tonic::codec::CompressionEncoding::Gzip)
+        } else {
+            service
+        }
     }
 
     /// `tensorflow.serving.ModelService`, with our bounds on messages.
