@@ -56,6 +56,12 @@ enum Command {
     Serve(ServeFlags),
 }
 
+/// How the reference begins what it says of a start that failed.
+const FAILED: &str = "Failed to start server. Error: ";
+
+/// The release of TensorFlow Serving whose flags and API these are.
+const REFERENCE: &str = "2.20.0";
+
 /// `EX_USAGE` of `sysexits.h`: the command line was wrong.
 const EXIT_USAGE: u8 = 64;
 
@@ -74,7 +80,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => line.serve,
     };
     if flags.version {
-        println!("longshore {}\nTensorFlow Library: none", env!("CARGO_PKG_VERSION"));
+        const VERSION: &str = env!("CARGO_PKG_VERSION");
+        println!("longshore {VERSION}\nTensorFlow ModelServer: {REFERENCE}-longshore-{VERSION}");
+        println!("TensorFlow Library: none");
         return ExitCode::SUCCESS;
     }
     let usage = |what: &dyn std::fmt::Display| {
@@ -83,7 +91,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let config = match ServerConfig::resolve(&flags) {
         Ok(config) => config,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&format_args!("{FAILED}INVALID_ARGUMENT: {error}")),
     };
     if let Err(error) = logging::init(flags.log_format, &flags.log_level) {
         return usage(&error);
@@ -94,7 +102,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("longshore: {error}");
+            eprintln!("longshore: {FAILED}UNKNOWN: {error}");
             ExitCode::FAILURE
         }
     }

@@ -83,11 +83,7 @@ const NO_XLA: &str = "there is no XLA compiler here";
 /// The flags, in the reference's order.
 pub const FLAGS: &[Flag] = &[
     honoured("port", Int32, "0 without --grpc_socket_path picks a free port and prints it"),
-    honoured(
-        "grpc_socket_path",
-        Text,
-        "beside the TCP port; with --port=0 instead of it; clients on the C core have to set grpc.default_authority",
-    ),
+    honoured("grpc_socket_path", Text, "beside the TCP port; with --port=0 instead of it"),
     honoured(
         "allow_version_labels_for_unavailable_models",
         Bool,
@@ -158,7 +154,7 @@ pub const FLAGS: &[Flag] = &[
     ),
     honoured("enable_model_warmup", Bool, "as there, for every platform"),
     honoured("num_request_iterations_for_warmup", Int32, "as there"),
-    honoured("version", Bool, "prints `longshore <version>` and a line on TensorFlow"),
+    honoured("version", Bool, "prints `longshore <version>`, and the reference's two lines"),
     ignored("remove_unused_fields_from_bundle_metagraph", Bool, "true", NO_SAVED_MODEL),
     ignored("prefer_tflite_model", Bool, "false", NO_TFLITE),
     ignored("num_tflite_pools", Int32, "", NO_TFLITE),

@@ -93,14 +93,9 @@ pub struct ServeFlags {
     )]
     pub rest_api_num_threads: Option<i64>,
 
-    /// The address to listen on
-    #[arg(
-        long = "bind_address",
-        value_name = "IP",
-        default_value = "0.0.0.0",
-        help_heading = "Where to listen"
-    )]
-    pub bind_address: String,
+    /// The address to listen on [default: all, of IPv6 and IPv4]
+    #[arg(long = "bind_address", value_name = "IP", help_heading = "Where to listen")]
+    pub bind_address: Option<String>,
 
     /// gRPC's channel arguments, as name=value,name=value (docs/flags.md)
     #[arg(

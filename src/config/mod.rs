@@ -19,7 +19,7 @@ pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config
 pub use request_log::{RequestLogConfig, RequestLogFlags};
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,7 +94,7 @@ pub struct ServerConfig {
     pub model_config_file: Option<ModelConfigFile>,
     /// How the list may be changed.
     pub reload: ReloadOptions,
-    /// Where gRPC listens; port 0 lets the system pick, `None` is no TCP port.
+    /// Where gRPC listens, where `::` is IPv4 too; port 0 lets the system pick, `None` is no TCP port.
     pub grpc_address: Option<SocketAddr>,
     /// The Unix socket where gRPC listens too.
     pub grpc_socket: Option<PathBuf>,
@@ -194,7 +194,9 @@ impl ServerConfig {
         warnings.extend(flags.others.warnings());
         let (models, model_config_file) = models(flags, &mut warnings)?;
         let grpc_socket = given(flags.grpc_socket_path.as_ref());
-        let address = bind_address(&flags.bind_address)?;
+        // As the reference: gRPC's own library takes 0.0.0.0 for this too.
+        let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let address = flags.bind_address.as_deref().map_or(Ok(everywhere), bind_address)?;
         let rest_port = flags.rest_api_port.unwrap_or(DEFAULT_REST_PORT);
         let (batching, threads_of_batches) = batching::resolve(&flags.batching)?;
         Ok(Self {
@@ -355,6 +357,8 @@ mod tests {
     fn no_flags_serve_the_repository_beside_us() {
         let config = resolve(&[]).unwrap();
         assert_eq!(config.models, Models::Repository("model_repository".into()));
+        assert_eq!(config.grpc_address, Some("[::]:8500".parse().unwrap()));
+        let config = resolve(&["--bind_address=0.0.0.0"]).unwrap();
         assert_eq!(config.grpc_address, Some("0.0.0.0:8500".parse().unwrap()));
         assert_eq!(config.poll, Poll::Every(Duration::from_secs(1)));
         assert_eq!(config.settle, Duration::from_millis(500));

@@ -177,10 +177,10 @@ class Console:
         end = time.monotonic() + SHOWN_WITHIN_SECONDS
         while True:
             printed = "".join(self.server.printed)
-            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({port}|8500)\b", "HOST:8500", printed)
-            printed = re.sub(rf"(127\.0\.0\.1|localhost|0\.0\.0\.0):({rest_port}|8501)\b", "HOST:8501", printed)
+            printed = re.sub(rf"(127\.0\.0\.1|localhost|\[::\]):({port}|8500)\b", "HOST:8500", printed)
+            printed = re.sub(rf"(127\.0\.0\.1|localhost|\[::\]):({rest_port}|8501)\b", "HOST:8501", printed)
             printed = printed.replace(str(self.server.repository), "model_repository")
-            shown = [re.sub(r"(127\.0\.0\.1|localhost|0\.0\.0\.0):(850[01])\b", r"HOST:\2", line) for line in step.shown]
+            shown = [re.sub(r"(127\.0\.0\.1|localhost|\[::\]):(850[01])\b", r"HOST:\2", line) for line in step.shown]
             shown = [line.replace("./model_repository", "model_repository") for line in shown]
             if same(shown, printed):
                 return
