@@ -3,6 +3,7 @@
 
 mod banner;
 mod logging;
+mod record_warmup;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,7 +54,10 @@ struct Line {
 enum Command {
     /// Serve models; what longshore does when no command is named
     #[command(after_help = EXAMPLES, max_term_width = 100, args_override_self = true)]
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
+    /// Write a version's warm-up file, from JSON requests or a request log
+    #[command(after_help = record_warmup::EXAMPLES, max_term_width = 100)]
+    RecordWarmup(record_warmup::RecordFlags),
 }
 
 /// How the reference begins what it says of a start that failed.
@@ -76,7 +80,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let flags = match line.command {
-        Some(Command::Serve(flags)) => flags,
+        Some(Command::Serve(flags)) => *flags,
+        Some(Command::RecordWarmup(flags)) => {
+            return match record_warmup::run(flags) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("longshore: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         None => line.serve,
     };
     if flags.version {

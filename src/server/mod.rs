@@ -6,6 +6,7 @@ mod http;
 mod io_loops;
 mod listeners;
 mod loader;
+mod record_warm_up;
 mod reload;
 mod request_log;
 mod run;
@@ -14,6 +15,7 @@ mod unix_stream;
 mod warm_up;
 
 pub use assembly::App;
+pub use record_warm_up::{RecordError, WarmUpFile, WarmUpSources, record_warm_up};
 pub use signals::stop_signals;
 
 use std::net::SocketAddr;

@@ -20,7 +20,7 @@ use crate::proto::tensorflow::serving::PredictionLog;
 use crate::storage::{ModelDir, StorageError};
 
 /// The file below a version's folder. Source: TensorFlow Serving's SavedModel warm-up.
-const FILE: &str = "assets.extra/tf_serving_warmup_requests";
+pub(super) const FILE: &str = "assets.extra/tf_serving_warmup_requests";
 
 /// Replays each request of the version's warm-up file so many times, one after the
 /// other, and tells how many were in it. No file is fine.
@@ -53,7 +53,7 @@ pub(super) fn replay(dir: &ModelDir, lane: &Lane, times: NonZeroU32) -> Result<u
             let text = format!("Failed to parse warmup record: {} from {path}", shown.escape_ascii());
             LoadError::new(Code::InvalidArgument, text)
         })?;
-        run(log, lane, times).map_err(|error| {
+        run(&log, lane, times).map_err(|error| {
             LoadError::new(error.code(), format!("{error} (warm-up record {count} of {path})"))
         })?;
         count += 1;
@@ -64,7 +64,11 @@ pub(super) fn replay(dir: &ModelDir, lane: &Lane, times: NonZeroU32) -> Result<u
     Ok(count)
 }
 
-fn run(log: PredictionLog, lane: &Lane, times: NonZeroU32) -> Result<(), ServingError> {
+/// Replays one recorded request so many times.
+///
+/// # Errors
+/// Those of its call.
+pub(super) fn run(log: &PredictionLog, lane: &Lane, times: NonZeroU32) -> Result<(), ServingError> {
     for _ in 0..times.get() {
         // A recorded log without a call says nothing.
         let Some(request) = rehearsal(log.clone())? else { return Ok(()) };

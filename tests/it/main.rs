@@ -11,6 +11,7 @@ mod made;
 mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;
+mod record_warmup;
 mod reload;
 mod request_log;
 mod rest;

@@ -21,13 +21,13 @@ use crate::rest::ask;
 use crate::server::{Client, PATIENCE, Repo, TestServer, config, doubles, golden, request, spec};
 
 /// All requests of the models of which nothing else is said.
-fn recording(dir: &Path, rate: f64) -> RequestLogConfig {
+pub fn recording(dir: &Path, rate: f64) -> RequestLogConfig {
     let dir = Some((dir.to_owned(), SamplingRate::try_from(rate).unwrap()));
     RequestLogConfig { dir, ..RequestLogConfig::default() }
 }
 
 /// The records of all files in a folder whose names begin like this.
-fn records(dir: &Path, prefix: &str) -> Vec<pb::PredictionLog> {
+pub fn records(dir: &Path, prefix: &str) -> Vec<pb::PredictionLog> {
     let entries = fs::read_dir(dir).map(|entries| entries.map(|entry| entry.unwrap().path()).collect());
     let mut paths: Vec<_> = entries.unwrap_or_default();
     paths.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{prefix}-")));

@@ -14,6 +14,7 @@ mod examples;
 mod json;
 mod number;
 mod path;
+mod recorded;
 mod request;
 mod status;
 mod values;
@@ -30,6 +31,7 @@ use prost::Message as _;
 
 use self::coding::CodingError;
 use self::path::{NoRoute, Route, Verb};
+pub use self::recorded::{bodies, recorded};
 use self::request::{Format, Request};
 use super::prediction_log::Recording;
 use super::tensor_proto::Form;
@@ -41,7 +43,7 @@ use crate::frontends::status::http_status;
 use crate::ids::{ModelQuery, VersionChoice};
 use crate::proto::tensorflow::serving as pb;
 use crate::request_log::RequestLog;
-use crate::servable::{DEFAULT_SIGNATURE, Servable, Signature};
+use crate::servable::{DEFAULT_SIGNATURE, Signature, Signatures};
 
 /// What an operator decides about this door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,7 +230,7 @@ impl Door {
         let length = body.len();
         let request = Request::parse(body)?;
         let handle = self.plane.find(&query)?;
-        let signature = signature(handle.servable(), &request.signature)?;
+        let signature = signature(handle.servable().signatures(), &request.signature)?;
         let (format, inputs) = request.tensors(signature)?;
         let name = query.name.clone();
         let outputs_wanted = request.outputs_wanted()?;
@@ -305,8 +307,8 @@ fn written(format: Format, predicted: &Predicted) -> Result<Vec<u8>, ServingErro
     }
 }
 
-fn signature<'s>(servable: &'s dyn Servable, name: &str) -> Result<&'s Signature, ServingError> {
-    servable.signatures().find(name).map(|(_, signature)| signature).ok_or_else(|| {
+fn signature<'s>(signatures: &'s Signatures, name: &str) -> Result<&'s Signature, ServingError> {
+    signatures.find(name).map(|(_, signature)| signature).ok_or_else(|| {
         let name = if name.is_empty() { DEFAULT_SIGNATURE } else { name };
         ServingError::invalid_argument(format!(
             "Serving signature name: \"{name}\" not found in signature def"
@@ -361,6 +363,8 @@ pub fn check_any_body(body: Bytes) {
     use crate::tensor::DType;
 
     let length = body.len();
+    let parts: usize = bodies(body.clone()).map_while(Result::ok).map(|part| part.len()).sum();
+    assert!(parts <= length, "more bodies than there were");
     let Ok(request) = Request::parse(body) else { return };
     let _ = (request.examples(), request.outputs_wanted());
     let input = |name: &str, dtype| TensorSpec::new(name, dtype, &[None]);

@@ -95,6 +95,11 @@ impl Request {
         invalid(format!("JSON Value: {} {why}", print(self.text.cursor())))
     }
 
+    /// Whether it is about examples, and not tensors.
+    pub(super) fn has_examples(&self) -> bool {
+        self.text.member(EXAMPLES).is_some()
+    }
+
     /// Reads the examples of a Classify or Regress.
     ///
     /// # Errors

@@ -121,6 +121,14 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    /// Takes the value here as it stands in the text, with whatever parts it from the
+    /// next one.
+    pub(crate) fn raw(&mut self) -> Bytes {
+        let start = self.at;
+        self.skip();
+        self.text.slice(start..self.at)
+    }
+
     /// Takes the number or word here.
     pub(crate) fn token(&mut self) -> &'t str {
         let start = self.at;
