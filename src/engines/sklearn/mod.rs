@@ -18,6 +18,7 @@ mod adaboost;
 #[allow(dead_code, reason = "the families that have such attributes follow")]
 mod attributes;
 mod boosting;
+mod decomposition;
 mod error;
 #[allow(dead_code, reason = "the families that take such samples follow")]
 mod estimator;
@@ -25,6 +26,7 @@ mod forest;
 mod hist;
 mod isolation;
 mod labels;
+mod linalg;
 mod linear;
 mod math;
 #[allow(dead_code, reason = "the families that have such methods follow")]

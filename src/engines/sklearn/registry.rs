@@ -2,7 +2,8 @@
 
 use super::state::Part;
 use super::{
-    Estimator, ModelError, adaboost, boosting, forest, hist, isolation, linear, pipeline, preprocessing, tree,
+    Estimator, ModelError, adaboost, boosting, decomposition, forest, hist, isolation, linear, pipeline,
+    preprocessing, tree,
 };
 
 /// Reads one estimator's attributes; refuses what it does not understand.
@@ -48,6 +49,7 @@ impl Row {
 static FAMILIES: &[&[Row]] = &[
     adaboost::ROWS,
     boosting::ROWS,
+    decomposition::ROWS,
     forest::ROWS,
     hist::ROWS,
     isolation::ROWS,
