@@ -207,9 +207,14 @@ pub const LISTEN_BACKLOG: u32 = 4096;
 
 /// One request's body as it came over the wire, in bytes: the same as gRPC's.
 pub const REST_BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
-/// A gzip body, once expanded, in bytes: what the reference expands at most.
+/// A compressed body, once expanded, in bytes: what the reference expands at most.
 /// Gzip makes a thousand bytes of one, so this bounds what a small request costs.
 pub const REST_EXPANDED_BYTES_MAX: usize = 100 << 20;
+/// Codings of one body, one in the other. More than one is rare, and each may expand
+/// to [`REST_EXPANDED_BYTES_MAX`].
+pub const REST_CODINGS_MAX: usize = 2;
+/// The window of a zstd body, as a power of 2 in bytes: RFC 9659 says 8 MiB.
+pub const REST_ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// How long a caller may take to send the next part of a request, and an idle
 /// connection stays open between requests: libevent's timeout, the reference's.
 pub const REST_READ_TIMEOUT: Duration = Duration::from_secs(50);

@@ -223,7 +223,7 @@ async fn http2_is_spoken_to_callers_that_begin_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gzip_goes_both_ways_and_bombs_go_nowhere() {
+async fn compressed_bodies_go_both_ways_and_bombs_go_nowhere() {
     use flate2::{Compression, read::GzDecoder, write::GzEncoder};
     let gzip = |bytes: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -243,6 +243,16 @@ async fn gzip_goes_both_ways_and_bombs_go_nowhere() {
     let mut unpacked = Vec::new();
     GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).unwrap();
     assert_eq!(unpacked, plain.body);
+
+    let both_zstd = [("Content-Encoding", "zstd"), ("Accept-Encoding", "gzip, zstd")];
+    let packed = zstd::bulk::compress(body.as_bytes(), 3).unwrap();
+    let packed = ask(address, "POST", PREDICT, &both_zstd, &packed);
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("zstd")));
+    assert_eq!(zstd::bulk::decompress(&packed.body, plain.body.len()).unwrap(), plain.body);
+    let bomb = zstd::bulk::compress(&vec![b' '; (100 << 20) + 1], 1).unwrap();
+    let bomb = ask(address, "POST", PREDICT, &both_zstd, &bomb);
+    assert_eq!(bomb.status, 413);
+    assert!(bomb.text().contains("the zstd body has more than 104857600 bytes"), "{}", bomb.text());
 
     let broken = ask(address, "POST", PREDICT, &both, body.as_bytes());
     assert_eq!(broken.status, 400);

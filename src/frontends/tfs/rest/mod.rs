@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Beside what the reference has: `GET /v1/models`, labels in status, query
-//! strings, `output_filter`, gzip answers, half, bfloat16 and uint16, and
+//! strings, `output_filter`, gzip and zstd, half, bfloat16 and uint16, and
 //! `application/x-protobuf` in both directions.
 
 mod coding;
@@ -131,15 +131,9 @@ impl Door {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
         }
-        if coding::takes_gzip(asked)
-            && let Some(compressed) = coding::compressed(response.body())
-        {
-            *response.body_mut() = compressed.into();
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
-        response
+        let (mut parts, mut body) = response.into_parts();
+        coding::compress(asked, &mut parts.headers, &mut body);
+        Response::from_parts(parts, body)
     }
 
     async fn routed(&self, parts: &Parts, body: Bytes) -> Answer {
@@ -346,8 +340,12 @@ fn preflight(headers: &HeaderMap) -> Response<Bytes> {
 /// The body as it was before it was compressed.
 fn expanded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
     coding::expanded(headers, body).map_err(|why| match why {
-        CodingError::TooLarge => Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message: why.to_string() },
-        CodingError::Broken(_) => ServingError::invalid_argument(why.to_string()).into(),
+        CodingError::TooLarge(_) => {
+            Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message: why.to_string() }
+        }
+        CodingError::Broken(..) | CodingError::Many(_) => {
+            ServingError::invalid_argument(why.to_string()).into()
+        }
     })
 }
 
@@ -362,6 +360,7 @@ pub fn check_any_body(body: Bytes) {
     use crate::servable::{Method, TensorSpec};
     use crate::tensor::DType;
 
+    coding::check_any_coded(&body);
     let length = body.len();
     let parts: usize = bodies(body.clone()).map_while(Result::ok).map(|part| part.len()).sum();
     assert!(parts <= length, "more bodies than there were");
