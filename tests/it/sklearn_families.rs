@@ -2,6 +2,7 @@
 //! from the same files. `tests/golden/sklearn/family.py` describes and makes them.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -167,10 +168,17 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     cases
 });
 
+/// All cases, so that one that fails hides no other.
+fn each_case(mut check: impl FnMut(&Case)) {
+    let failed = |case: &&Case| catch_unwind(AssertUnwindSafe(|| check(case))).is_err();
+    let failed: Vec<&str> = CASES.iter().filter(failed).map(|case| &*case.place).collect();
+    assert!(failed.is_empty(), "{} cases failed, as is said above: {failed:#?}", failed.len());
+}
+
 #[test]
 fn every_family_answers_as_scikit_learn_did() {
     let mut replayed = 0;
-    for case in &*CASES {
+    each_case(|case| {
         let model = case.open();
         let signatures: BTreeSet<&str> = model.signatures().iter().map(|s| &*s.name).collect();
         let beside = ["serving_default", "columns", "classify", "regress"];
@@ -213,7 +221,7 @@ fn every_family_answers_as_scikit_learn_did() {
             let first = want.lines().next().unwrap_or_default();
             assert!(said.starts_with(first), "{}: said {said:?}, scikit-learn {want:?}", case.place);
         }
-    }
+    });
     assert!(replayed > 0, "nothing was replayed");
 }
 
@@ -229,7 +237,7 @@ fn picked(inputs: &[Tensor], rows: &[usize]) -> Vec<Tensor> {
 
 #[test]
 fn a_rows_answer_does_not_depend_on_its_company_and_no_rows_give_no_rows() {
-    for case in &*CASES {
+    each_case(|case| {
         let model = case.open();
         for asked in list(&case.value["asks"]) {
             let signature = text(&asked["signature"]);
@@ -264,7 +272,7 @@ fn a_rows_answer_does_not_depend_on_its_company_and_no_rows_give_no_rows() {
                 assert_eq!(answer.dtype(), all.dtype(), "{place}");
             }
         }
-    }
+    });
 }
 
 fn without_rows(input: &Tensor) -> Tensor {

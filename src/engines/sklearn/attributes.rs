@@ -3,7 +3,8 @@
 use super::error::ModelError;
 use super::samples::Csr;
 use super::state::Part;
-use crate::formats::pickle::Ref;
+use crate::formats::pickle::{DTypeKind, Ref, View};
+use crate::tensor::{DType, Elements};
 
 /// A matrix that `fit` makes, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +25,67 @@ impl Matrix {
     }
 }
 
+/// What the numbers of an answer are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    Floats,
+    Ints,
+    Bools,
+}
+
+impl Answers {
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::Floats => DType::Double,
+            Self::Ints => DType::Int64,
+            Self::Bools => DType::Bool,
+        }
+    }
+
+    /// These numbers, converted as numpy's `astype` does.
+    pub(super) fn of(self, numbers: Vec<f64>) -> Elements {
+        match self {
+            Self::Floats => numbers.into(),
+            #[allow(clippy::cast_possible_truncation, reason = "as numpy's astype does")]
+            Self::Ints => numbers.into_iter().map(|number| number as i64).collect::<Vec<_>>().into(),
+            Self::Bools => {
+                let bools: Vec<u8> = numbers.into_iter().map(|number| u8::from(number != 0.0)).collect();
+                Elements::Bool(bools.into())
+            }
+        }
+    }
+}
+
 impl<'a> Part<'a> {
+    /// A constructor argument that is the dtype of the answers: a class of numpy's or
+    /// Python's, a dtype, or its name. Floats when it is left out.
+    pub(super) fn answers(&self, name: &'static str) -> Result<Answers, ModelError> {
+        let Some(value) = self.attr(name) else { return Ok(Answers::Floats) };
+        let by_name = |text: &str| match text {
+            "float" | "float16" | "float32" | "float64" | "double" | "longdouble" | "f4" | "f8" => {
+                Some(Answers::Floats)
+            }
+            "bool" | "bool_" => Some(Answers::Bools),
+            "int" | "long" | "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32"
+            | "intp" | "int_" => Some(Answers::Ints),
+            _ => None,
+        };
+        let answers = match value.view() {
+            View::Global(global) if matches!(global.module, "numpy" | "builtins" | "__builtin__") => {
+                by_name(global.name)
+            }
+            View::Str(text) => by_name(text),
+            View::DType(dtype) => match dtype.kind() {
+                DTypeKind::Float => Some(Answers::Floats),
+                DTypeKind::Int | DTypeKind::UInt => Some(Answers::Ints),
+                DTypeKind::Bool => Some(Answers::Bools),
+                _ => None,
+            },
+            _ => None,
+        };
+        answers.ok_or_else(|| self.unexpected(name, value, "a dtype of floats, integers or booleans"))
+    }
+
     /// One finite number: a Python number, or an array of one.
     pub(super) fn number(&self, name: &'static str) -> Result<f64, ModelError> {
         let numbers = self.finite_numbers(name)?;

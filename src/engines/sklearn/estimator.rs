@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2};
 
 use super::labels::Labels;
-use super::samples::{Csr, Frame, Kind, Samples};
+use super::samples::{Column, Csr, Frame, Kind, Samples};
 use super::state::Part;
 use super::{Gives, Method, ModelError, Spec, Takes};
 use crate::limits;
@@ -60,6 +60,13 @@ pub(super) struct Facts {
     pub(super) check: Check,
     /// The methods that it has.
     pub(super) methods: Vec<Spec>,
+}
+
+impl Input {
+    /// Of columns of these kinds: a matrix, where all of them are numbers.
+    pub(super) fn of(kinds: Vec<Kind>) -> Self {
+        if kinds.iter().all(|&kind| kind == Kind::Numbers) { Self::Matrix } else { Self::Table(kinds.into()) }
+    }
 }
 
 impl Facts {
@@ -215,19 +222,16 @@ fn as_numbers(facts: &Facts, x: Samples<'_>) -> Result<Option<Array2<f64>>, RunE
 }
 
 fn admit(facts: &Facts, x: Samples<'_>, wanted: &[Method]) -> Result<(), RunError> {
-    let values = match &x {
-        Samples::Dense(x) => flat(x),
-        Samples::Sparse(x) => x.values(),
-        Samples::Texts(_) | Samples::Table(_) => &[],
-    };
-    match facts.check {
-        Check::Within | Check::Width => {}
-        Check::Finite => check_values(facts.class, values, false, "float64", f64::is_finite)?,
-        Check::FiniteOrNan => check_values(facts.class, values, true, "float64", f64::is_finite)?,
-        Check::Single { nan } => {
-            #[allow(clippy::cast_possible_truncation, reason = "as numpy's astype does")]
-            let finite = |value: f64| (value as f32).is_finite();
-            check_values(facts.class, values, nan, "float32", finite)?;
+    match &x {
+        Samples::Dense(x) => check(facts, flat(x))?,
+        Samples::Sparse(x) => check(facts, x.values())?,
+        Samples::Texts(_) => {}
+        Samples::Table(x) => {
+            for column in x.columns() {
+                if let Column::Numbers(values) = column {
+                    check(facts, values)?;
+                }
+            }
         }
     }
     let takes = match wanted.first().and_then(|&method| facts.spec(method)).map(|spec| spec.takes) {
@@ -245,6 +249,19 @@ fn admit(facts: &Facts, x: Samples<'_>, wanted: &[Method]) -> Result<(), RunErro
         bounded(facts.class, x.rows(), spec.gives.values().unwrap_or(usize::MAX))?;
     }
     Ok(())
+}
+
+fn check(facts: &Facts, values: &[f64]) -> Result<(), RunError> {
+    match facts.check {
+        Check::Within | Check::Width => Ok(()),
+        Check::Finite => check_values(facts.class, values, false, "float64", f64::is_finite),
+        Check::FiniteOrNan => check_values(facts.class, values, true, "float64", f64::is_finite),
+        Check::Single { nan } => {
+            #[allow(clippy::cast_possible_truncation, reason = "as numpy's astype does")]
+            let finite = |value: f64| (value as f32).is_finite();
+            check_values(facts.class, values, nan, "float32", finite)
+        }
+    }
 }
 
 /// A model may well have more outputs than features: a small request is no large

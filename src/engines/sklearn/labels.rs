@@ -120,6 +120,26 @@ pub(super) fn python_float(value: f64) -> String {
     python
 }
 
+/// As Python's `repr` shows a text in an error message: quoted, and what cannot be seen
+/// escaped. Of a longer one 64 characters are shown.
+pub(super) fn python_repr(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut shown = String::from(quote);
+    for letter in text.chars().take(64) {
+        match letter {
+            _ if letter == quote => shown.extend(['\\', letter]),
+            '\'' | '"' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+    }
+    if text.chars().nth(64).is_some() {
+        shown.push('…');
+    }
+    shown.push(quote);
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +168,19 @@ mod tests {
             assert_eq!(read(Labels::Floats(vec![value])), [text]);
         }
         assert_eq!(as_texts(&vec![1f32].into()), None);
+    }
+
+    #[test]
+    fn texts_are_shown_as_python_shows_them() {
+        for (text, shown) in [
+            ("x", "'x'"),
+            ("it's", "\"it's\""),
+            ("'\"", "'\\'\"'"),
+            ("a\nb\\", "'a\\nb\\\\'"),
+            ("naïve", "'naïve'"),
+        ] {
+            assert_eq!(python_repr(text.as_bytes()), shown);
+        }
+        assert_eq!(python_repr(&[b'y'; 70]).chars().count(), 64 + 3);
     }
 }

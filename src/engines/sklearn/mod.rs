@@ -19,11 +19,13 @@ mod adaboost;
 mod attributes;
 mod boosting;
 mod decomposition;
+mod encoding;
 mod error;
 #[allow(dead_code, reason = "the families that take such samples follow")]
 mod estimator;
 mod forest;
 mod hist;
+mod imputing;
 mod isolation;
 mod labels;
 mod linalg;

@@ -2,8 +2,8 @@
 
 use super::state::Part;
 use super::{
-    Estimator, ModelError, adaboost, boosting, decomposition, forest, hist, isolation, linear, pipeline,
-    preprocessing, tree,
+    Estimator, ModelError, adaboost, boosting, decomposition, encoding, forest, hist, imputing, isolation,
+    linear, pipeline, preprocessing, tree,
 };
 
 /// Reads one estimator's attributes; refuses what it does not understand.
@@ -50,8 +50,10 @@ static FAMILIES: &[&[Row]] = &[
     adaboost::ROWS,
     boosting::ROWS,
     decomposition::ROWS,
+    encoding::ROWS,
     forest::ROWS,
     hist::ROWS,
+    imputing::ROWS,
     isolation::ROWS,
     linear::ROWS,
     pipeline::ROWS,

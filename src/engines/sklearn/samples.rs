@@ -96,17 +96,22 @@ impl Table {
                 Column::Numbers(values) => place.iter_mut().zip(values).for_each(|(to, &value)| *to = value),
                 Column::Texts(values) => {
                     for (to, text) in place.iter_mut().zip(values) {
-                        let text = String::from_utf8_lossy(text);
-                        *to = text.trim().parse().map_err(|_| {
-                            let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-                            RunError::InvalidInput(format!("could not convert string to float: '{shown}'"))
-                        })?;
+                        *to = parse_number(text)?;
                     }
                 }
             }
         }
         Ok(dense)
     }
+}
+
+/// The number that a text reads as: as numpy's `astype(float)`, whose words the error has.
+pub(super) fn parse_number(text: &[u8]) -> Result<f64, RunError> {
+    let text = String::from_utf8_lossy(text);
+    text.trim().parse().map_err(|_| {
+        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        RunError::InvalidInput(format!("could not convert string to float: '{shown}'"))
+    })
 }
 
 /// A sparse matrix: the entries of each row, by column. What is not there is 0.
@@ -152,6 +157,18 @@ impl Csr {
     /// The entries of all rows.
     pub(super) fn values(&self) -> &[f64] {
         &self.values
+    }
+
+    /// Changes the entries of each row.
+    pub(super) fn rows_mut(&mut self, mut change: impl FnMut(&mut [f64])) {
+        for ends in self.ends.windows(2) {
+            change(&mut self.values[ends[0]..ends[1]]);
+        }
+    }
+
+    /// The same entries with other values, made of their columns and values.
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = (u32, &mut f64)> {
+        self.columns.iter().copied().zip(&mut self.values)
     }
 
     /// The same entries with other values, to scale or weigh them.
@@ -258,6 +275,12 @@ impl Frame {
         }
     }
 
+    /// `[rows, width]` numbers, row by row.
+    pub(super) fn matrix(rows: usize, width: usize, values: Vec<f64>) -> Result<Self, RunError> {
+        let dense = Array2::from_shape_vec((rows, width), values);
+        dense.map(Self::Dense).map_err(|error| RunError::Internal(error.to_string()))
+    }
+
     /// The frame that a tensor of numbers or text is: `[rows, columns]`, or texts of `[rows]`.
     pub(super) fn of(tensor: Tensor) -> Result<Self, RunError> {
         let unexpected = |tensor: &Tensor| {
@@ -265,18 +288,13 @@ impl Frame {
         };
         let dims = tensor.shape().to_vec();
         match (tensor.elements(), &dims[..]) {
-            (Elements::F64(values), &[rows, width]) => {
-                let values = values.to_vec();
-                Array2::from_shape_vec((rows, width), values)
-                    .map(Self::Dense)
-                    .map_err(|error| RunError::Internal(error.to_string()))
-            }
+            (Elements::F64(values), &[rows, width]) => Self::matrix(rows, width, values.to_vec()),
             #[allow(clippy::cast_precision_loss, reason = "as numpy's astype does")]
             (Elements::I64(values), &[rows, width]) => {
-                let values = values.iter().map(|&value| value as f64).collect();
-                Array2::from_shape_vec((rows, width), values)
-                    .map(Self::Dense)
-                    .map_err(|error| RunError::Internal(error.to_string()))
+                Self::matrix(rows, width, values.iter().map(|&value| value as f64).collect())
+            }
+            (Elements::Bool(values), &[rows, width]) => {
+                Self::matrix(rows, width, values.iter().map(|&value| f64::from(value)).collect())
             }
             (Elements::Strings(values), &[_]) => Ok(Self::Texts(values.to_vec())),
             (Elements::Strings(values), &[rows, width]) => {

@@ -105,6 +105,11 @@ impl<'a> Part<'a> {
         self.object.attr(name).filter(|value| !value.is_none())
     }
 
+    /// Whether the attribute is there, `None` too.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.object.attr(name).is_some()
+    }
+
     /// The attribute that `fit` makes.
     pub(super) fn fitted(&self, name: &'static str) -> Result<Ref<'a>, ModelError> {
         self.object.attr(name).ok_or_else(|| ModelError::NotFitted { whom: self.whom(), attribute: name })
@@ -234,7 +239,7 @@ impl<'a> Part<'a> {
     }
 
     /// The strings of an array, paid for.
-    fn strings(&self, name: &str, array: &'a Array) -> Result<Vec<Cow<'a, str>>, ModelError> {
+    pub(super) fn strings(&self, name: &str, array: &'a Array) -> Result<Vec<Cow<'a, str>>, ModelError> {
         let strings = array
             .to_strings(self.document)
             .map_err(|error| self.refuse(name, format!("is no array of text: {error}")))?;
@@ -377,7 +382,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn pay_again(&self, name: &str, bytes: usize) -> Result<(), ModelError> {
+    pub(super) fn pay_again(&self, name: &str, bytes: usize) -> Result<(), ModelError> {
         let paid = self.budget.copied_again.get().saturating_add(bytes);
         self.budget.copied_again.set(paid);
         if paid <= limits::ESTIMATOR_SHARED_BYTES_MAX {
