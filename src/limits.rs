@@ -99,6 +99,15 @@ pub const REQUEST_LOG_FILES_OPEN_MAX: usize = 256;
 /// One file of a request log that is read back, in bytes.
 pub const REQUEST_LOG_FILE_BYTES_MAX: u64 = 4 << 30;
 
+// --- boosted trees -------------------------------------------------------------
+
+/// Values within each other in one UBJSON file. Reading them recurses; serde_json,
+/// which reads the same models in JSON, stops at 128 as well.
+pub const TREES_DEPTH_MAX: usize = 128;
+/// Depth of the deepest tree whose contributions are told. They take time as the square
+/// of it for each leaf, and recurse; libraries grow trees to some 6 to 60.
+pub const CONTRIBUTIONS_DEPTH_MAX: usize = 256;
+
 // --- estimators ----------------------------------------------------------------
 /// Estimators within each other: a pipeline in a pipeline is two. Building them
 /// recurses, so this bounds the stack, and stops one that contains itself.

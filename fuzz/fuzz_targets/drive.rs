@@ -76,8 +76,22 @@ pub(crate) fn tfrecord(data: &[u8]) {
 
 /// Opens `data` as a scikit-learn model, and asks it for everything it can answer.
 pub fn sklearn(data: &[u8]) {
+    ask("model.pkl", data);
+}
+
+/// The same for an XGBoost model, in JSON or UBJSON.
+pub fn xgboost(data: &[u8]) {
+    ask("model.json", data);
+}
+
+/// The same for a LightGBM model.
+pub fn lightgbm(data: &[u8]) {
+    ask("model.txt", data);
+}
+
+fn ask(file: &str, data: &[u8]) {
     let storage = MemoryStorage::new();
-    storage.write("1/model.pkl", data);
+    storage.write(&format!("1/{file}"), data);
     let Ok(model) = engines::open(&ModelDir::new(Arc::new(storage), "1")) else { return };
     for (position, signature) in model.signatures().iter().enumerate() {
         let examples = || {

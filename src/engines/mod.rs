@@ -3,20 +3,26 @@
 //! An engine reads through [`ModelDir`] and knows no clock, no network and no
 //! file system. [`open`] finds the kind of model, reads its file and builds it.
 
+mod boosted;
 mod examples;
+mod lightgbm;
 pub mod platform;
 mod rows;
 mod sklearn;
 pub mod trees;
+mod xgboost;
 
 use std::sync::Arc;
 
+use self::boosted::BoostedModel;
 use crate::limits;
 use crate::servable::Servable;
 use crate::storage::{ModelDir, StorageError};
 
+pub use lightgbm::ModelError as LightgbmError;
 pub use platform::{DetectError, Detected, Platform, detect};
 pub use sklearn::{ModelError as SklearnError, Whom};
+pub use xgboost::ModelError as XgboostError;
 
 /// Why a version's folder gave no servable.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,22 @@ pub enum OpenError {
         /// Why.
         source: Box<SklearnError>,
     },
+    /// It is an XGBoost file that is refused.
+    #[error("{file}: {source}")]
+    Xgboost {
+        /// The file.
+        file: String,
+        /// Why.
+        source: Box<XgboostError>,
+    },
+    /// It is a LightGBM file that is refused.
+    #[error("{file}: {source}")]
+    Lightgbm {
+        /// The file.
+        file: String,
+        /// Why.
+        source: Box<LightgbmError>,
+    },
 }
 
 /// Reads the one model in `dir` and builds it. Blocks for as long as it takes.
@@ -73,7 +95,21 @@ pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
                 .map(|model| Arc::new(model) as Arc<dyn Servable>)
                 .map_err(|source| OpenError::Sklearn { file: shown, source: Box::new(source) })
         }
-        Platform::Xgboost | Platform::Lightgbm | Platform::Onnx | Platform::Tensorflow | Platform::Tflite => {
+        Platform::Xgboost => {
+            let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+            match xgboost::Booster::read(&bytes, None) {
+                Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
+                Err(source) => Err(OpenError::Xgboost { file: shown, source: Box::new(source) }),
+            }
+        }
+        Platform::Lightgbm => {
+            let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+            match lightgbm::Booster::read(&bytes, None) {
+                Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
+                Err(source) => Err(OpenError::Lightgbm { file: shown, source: Box::new(source) }),
+            }
+        }
+        Platform::Onnx | Platform::Tensorflow | Platform::Tflite => {
             Err(OpenError::NotServed { file: shown, platform })
         }
     }

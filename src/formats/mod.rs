@@ -3,3 +3,4 @@
 pub mod example;
 pub mod pickle;
 pub mod tfrecord;
+pub mod trees;

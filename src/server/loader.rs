@@ -105,5 +105,6 @@ fn code(error: &OpenError) -> Code {
             SklearnError::UnknownClass { .. } => Code::Unimplemented,
             _ => Code::InvalidArgument,
         },
+        OpenError::Xgboost { .. } | OpenError::Lightgbm { .. } => Code::InvalidArgument,
     }
 }

@@ -34,6 +34,16 @@ fn the_corpus_of_sklearn() {
 }
 
 #[test]
+fn the_corpus_of_xgboost() {
+    replay("xgboost", drive::xgboost);
+}
+
+#[test]
+fn the_corpus_of_lightgbm() {
+    replay("lightgbm", drive::lightgbm);
+}
+
+#[test]
 fn the_corpus_of_example() {
     replay("example", drive::example);
 }

@@ -2,6 +2,8 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no public face")]
 
 mod batching;
+mod boosted_goldens;
+mod boosted_refusals;
 mod config;
 mod deadlines;
 mod drain;

@@ -39,6 +39,22 @@ pub enum TreeError {
         /// The split.
         node: usize,
     },
+    /// How much of the data came by is not told of each node, or not of each tree.
+    #[error("tells how much data came by of {covers} nodes, but there are {nodes}")]
+    Covers {
+        /// Of how many it is told.
+        covers: usize,
+        /// How many there are.
+        nodes: usize,
+    },
+    /// What cannot be a weight of data.
+    #[error("has {cover} as the weight of the data at node {node}")]
+    Cover {
+        /// The node.
+        node: usize,
+        /// What is said of it.
+        cover: f64,
+    },
     /// More than 32 bits can number.
     #[error("brings the nodes of all trees to more than {max}")]
     TooMany {

@@ -1,7 +1,7 @@
 //! Many trees in one table, walked eight at a time.
 
 use super::error::TreeError;
-use super::node::{CATEGORIES, CategorySet, FEATURE, MISSING_LEFT, Node, Packed, Real, Test};
+use super::node::{FEATURE, MISSING_LEFT, Members, MembersId, Node, Packed, Real, SPECIAL, Special, Test};
 
 /// Walks that go on at the same time: each step of one waits for memory, and the
 /// others use the time (`docs/performance.md`).
@@ -21,9 +21,14 @@ pub struct Forest<T> {
     roots: Vec<u32>,
     /// Of each leaf, which node of its tree it was in the file.
     origins: Vec<u32>,
-    /// What splits on categories ask: those that go left, and those known.
-    sets: Vec<(CategorySet, CategorySet)>,
+    /// What splits ask that are no comparisons.
+    specials: Vec<Special>,
+    /// The categories that they name.
+    kept: Vec<Members>,
     features: usize,
+    /// Of each place, how much of the training data came by. Empty, or of all trees.
+    covers: Vec<f64>,
+    depth: usize,
 }
 
 impl<T: Real> Forest<T> {
@@ -34,7 +39,48 @@ impl<T: Real> Forest<T> {
     #[must_use]
     pub fn new(features: usize) -> Self {
         assert!(features > 0, "a forest looks at features");
-        Self { nodes: Vec::new(), roots: Vec::new(), origins: Vec::new(), sets: Vec::new(), features }
+        Self {
+            nodes: Vec::new(),
+            roots: Vec::new(),
+            origins: Vec::new(),
+            specials: Vec::new(),
+            kept: Vec::new(),
+            features,
+            covers: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// Keeps categories for the splits of the next tree that ask for them.
+    pub fn keep(&mut self, members: Members) -> MembersId {
+        self.kept.push(members);
+        MembersId(count(self.kept.len() - 1))
+    }
+
+    /// Adds a tree and how much of the training data came by each of its nodes, which
+    /// contributions are told by. Either all trees have that, or none.
+    ///
+    /// # Errors
+    /// [`TreeError`]; the forest is then not to be used.
+    pub fn add_covered(&mut self, tree: &[Node], covers: &[f64]) -> Result<&[u32], TreeError> {
+        if covers.len() != tree.len() {
+            return Err(TreeError::Covers { covers: covers.len(), nodes: tree.len() });
+        }
+        let first = self.covers.len();
+        if first != self.nodes.len() {
+            return Err(TreeError::Covers { covers: 0, nodes: self.nodes.len() });
+        }
+        if let Some(node) = covers.iter().position(|cover| !cover.is_finite() || *cover < 0.0) {
+            return Err(TreeError::Cover { node, cover: covers[node] });
+        }
+        let mut placed = Vec::with_capacity(tree.len());
+        let first_leaf = self.origins.len();
+        self.insert(tree, |number, place| placed.push((number, place)))?;
+        self.covers.resize(self.nodes.len(), 0.0);
+        for (number, place) in placed {
+            self.covers[place as usize] = covers[number];
+        }
+        Ok(&self.origins[first_leaf..])
     }
 
     /// Adds a tree, whose root is its node 0, and says which nodes its leaves were:
@@ -43,6 +89,13 @@ impl<T: Real> Forest<T> {
     /// # Errors
     /// [`TreeError`]; the forest is then not to be used.
     pub fn add(&mut self, tree: &[Node]) -> Result<&[u32], TreeError> {
+        let first_leaf = self.origins.len();
+        self.insert(tree, |_, _| {})?;
+        Ok(&self.origins[first_leaf..])
+    }
+
+    /// Adds a tree; `placed` is told each node's number and its place.
+    fn insert(&mut self, tree: &[Node], mut placed: impl FnMut(usize, u32)) -> Result<(), TreeError> {
         // Each node is placed at most once, and the root has an empty place beside it.
         if self.nodes.len() + tree.len() >= NODES_MAX {
             return Err(TreeError::TooMany { max: NODES_MAX });
@@ -50,61 +103,70 @@ impl<T: Real> Forest<T> {
         if tree.is_empty() {
             return Err(TreeError::Empty);
         }
-        let first_leaf = self.origins.len();
         let root = self.place();
         self.roots.push(root);
         let mut seen = vec![false; tree.len()];
         // The left child is taken first, so that its children follow its own place.
-        let mut open = vec![(0usize, root)];
+        let mut open = vec![(0usize, root, 0usize)];
         seen[0] = true;
-        while let Some((number, place)) = open.pop() {
-            let packed =
-                match tree[number] {
-                    Node::Leaf => {
-                        let leaf = count(self.origins.len());
-                        self.origins.push(count(number));
-                        Packed { threshold: T::INFINITY, feature: MISSING_LEFT, left: place, payload: leaf }
-                    }
-                    Node::Split { feature, test, missing_left, left, right } => {
-                        let mut child = |child: i64| {
-                            let at = usize::try_from(child).ok().filter(|&at| at < tree.len());
-                            let at = at.ok_or(TreeError::Child { node: number, child, nodes: tree.len() })?;
-                            if std::mem::replace(&mut seen[at], true) {
-                                return Err(TreeError::Shared { node: at });
-                            }
-                            Ok(at)
-                        };
-                        let (left, right) = (child(left)?, child(right)?);
-                        let column = usize::try_from(feature).ok().filter(|&column| column < self.features);
-                        let column = column.and_then(|column| u32::try_from(column).ok());
-                        let column = column
-                            .filter(|&column| column <= FEATURE)
-                            .ok_or(TreeError::Feature { node: number, feature, features: self.features })?;
-                        let pair = self.place();
-                        open.extend([(right, pair + 1), (left, pair)]);
-                        let missing = if missing_left { MISSING_LEFT } else { 0 };
-                        match test {
-                            Test::AtMost(threshold) if threshold.is_nan() => {
-                                return Err(TreeError::Threshold { node: number });
-                            }
-                            Test::AtMost(threshold) => Packed {
-                                threshold: T::threshold(threshold),
-                                feature: column | missing,
-                                left: pair,
-                                payload: 0,
-                            },
-                            Test::Among { left, known } => {
-                                self.sets.push((left, known));
-                                let payload = count(self.sets.len() - 1);
-                                let feature = column | missing | CATEGORIES;
-                                Packed { threshold: T::INFINITY, feature, left: pair, payload }
-                            }
+        while let Some((number, place, depth)) = open.pop() {
+            placed(number, place);
+            self.depth = self.depth.max(depth);
+            let packed = match tree[number] {
+                Node::Leaf => {
+                    let leaf = count(self.origins.len());
+                    self.origins.push(count(number));
+                    Packed { threshold: T::INFINITY, feature: MISSING_LEFT, left: place, payload: leaf }
+                }
+                Node::Split { feature, test, missing_left, left, right } => {
+                    let mut child = |child: i64| {
+                        let at = usize::try_from(child).ok().filter(|&at| at < tree.len());
+                        let at = at.ok_or(TreeError::Child { node: number, child, nodes: tree.len() })?;
+                        if std::mem::replace(&mut seen[at], true) {
+                            return Err(TreeError::Shared { node: at });
                         }
-                    }
-                };
+                        Ok(at)
+                    };
+                    let (left, right) = (child(left)?, child(right)?);
+                    let column = usize::try_from(feature).ok().filter(|&column| column < self.features);
+                    let column = column.and_then(|column| u32::try_from(column).ok());
+                    let column = column.filter(|&column| column <= FEATURE).ok_or(TreeError::Feature {
+                        node: number,
+                        feature,
+                        features: self.features,
+                    })?;
+                    let pair = self.place();
+                    open.extend([(right, pair + 1, depth + 1), (left, pair, depth + 1)]);
+                    let missing = if missing_left { MISSING_LEFT } else { 0 };
+                    let compared =
+                        |threshold| Packed { threshold, feature: column | missing, left: pair, payload: 0 };
+                    let special = match test {
+                        Test::AtMost(threshold) | Test::Below(threshold) | Test::AtMostButZero(threshold)
+                            if threshold.is_nan() =>
+                        {
+                            return Err(TreeError::Threshold { node: number });
+                        }
+                        Test::AtMost(threshold) => Ok(compared(T::threshold(threshold))),
+                        Test::Below(threshold) => Ok(compared(T::below(threshold))),
+                        Test::AtMostButZero(threshold) => Err(Special::ButZero(threshold)),
+                        Test::Among { left, known } => Err(Special::Among(left, known)),
+                        Test::In { members, left, truncated } => Err(Special::In(members, left, truncated)),
+                    };
+                    special.unwrap_or_else(|special| {
+                        self.specials.push(special);
+                        let payload = count(self.specials.len() - 1);
+                        Packed {
+                            threshold: T::INFINITY,
+                            feature: column | missing | SPECIAL,
+                            left: pair,
+                            payload,
+                        }
+                    })
+                }
+            };
             self.nodes[place as usize] = packed;
         }
-        Ok(&self.origins[first_leaf..])
+        Ok(())
     }
 
     /// Room for two nodes, side by side.
@@ -139,12 +201,46 @@ impl<T: Real> Forest<T> {
         self.origins[leaf]
     }
 
+    /// Splits on the longest way from a root to a leaf.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(super) fn is_covered(&self) -> bool {
+        self.covers.len() == self.nodes.len()
+    }
+
+    pub(super) fn cover(&self, place: u32) -> f64 {
+        self.covers[place as usize]
+    }
+
+    pub(super) fn root(&self, tree: usize) -> u32 {
+        self.roots[tree]
+    }
+
+    /// The feature that a split looks at and its left child, which the right one follows;
+    /// or the number of a leaf.
+    pub(super) fn children(&self, place: u32) -> Result<(usize, u32), usize> {
+        let node = &self.nodes[place as usize];
+        if node.left == place {
+            Err(node.payload as usize)
+        } else {
+            Ok(((node.feature & FEATURE) as usize, node.left))
+        }
+    }
+
+    /// The child that a row goes to.
+    pub(super) fn next(&self, place: u32, row: &[T]) -> u32 {
+        self.step::<true, true>(place, |feature| row[feature])
+    }
+
     /// Walks every row of `x` (row-major, as wide as there are features) through
     /// every tree and calls `arrive(row, tree, leaf)`; for each row in the order of
     /// the trees. Where a row ends does not depend on the others.
     pub fn walk(&self, x: &[T], arrive: impl FnMut(usize, usize, usize)) {
-        // Most inputs have nothing missing, and most forests no categories.
-        if !self.sets.is_empty() {
+        // Most inputs have nothing missing, and most forests compare only.
+        if !self.specials.is_empty() {
             self.walk_as::<true, true>(x, arrive);
         } else if x.iter().any(|value| value.is_nan()) {
             self.walk_as::<true, false>(x, arrive);
@@ -153,7 +249,7 @@ impl<T: Real> Forest<T> {
         }
     }
 
-    fn walk_as<const MISSING: bool, const SETS: bool>(
+    fn walk_as<const MISSING: bool, const SPECIALS: bool>(
         &self,
         x: &[T],
         mut arrive: impl FnMut(usize, usize, usize),
@@ -164,7 +260,7 @@ impl<T: Real> Forest<T> {
             for (row, values) in x.chunks_exact(self.features).enumerate() {
                 for (group, roots) in self.roots.chunks(LANES).enumerate() {
                     let starts = std::array::from_fn(|lane| roots[lane.min(roots.len() - 1)]);
-                    let ends = self.race::<MISSING, SETS>(starts, |_, feature| values[feature]);
+                    let ends = self.race::<MISSING, SPECIALS>(starts, |_, feature| values[feature]);
                     for (lane, end) in ends.into_iter().enumerate().take(roots.len()) {
                         arrive(row, group * LANES + lane, end as usize);
                     }
@@ -179,8 +275,9 @@ impl<T: Real> Forest<T> {
                     let many = rows.len() / self.features;
                     let starts: [usize; LANES] =
                         std::array::from_fn(|lane| lane.min(many - 1) * self.features);
-                    let ends = self
-                        .race::<MISSING, SETS>([root; LANES], |lane, feature| rows[starts[lane] + feature]);
+                    let ends = self.race::<MISSING, SPECIALS>([root; LANES], |lane, feature| {
+                        rows[starts[lane] + feature]
+                    });
                     let first = block * ROWS + group * LANES;
                     for (lane, end) in ends.into_iter().enumerate().take(many) {
                         arrive(first + lane, tree, end as usize);
@@ -193,7 +290,7 @@ impl<T: Real> Forest<T> {
     /// From eight nodes down to eight leaves, whose numbers it gives. `value` is that
     /// of a feature, for a lane.
     #[inline]
-    fn race<const MISSING: bool, const SETS: bool>(
+    fn race<const MISSING: bool, const SPECIALS: bool>(
         &self,
         mut at: [u32; LANES],
         value: impl Fn(usize, usize) -> T,
@@ -201,7 +298,7 @@ impl<T: Real> Forest<T> {
         loop {
             let mut moved = 0;
             for (lane, at) in at.iter_mut().enumerate() {
-                let next = self.step::<MISSING, SETS>(*at, |feature| value(lane, feature));
+                let next = self.step::<MISSING, SPECIALS>(*at, |feature| value(lane, feature));
                 moved |= next ^ *at;
                 *at = next;
             }
@@ -212,20 +309,14 @@ impl<T: Real> Forest<T> {
     }
 
     #[inline]
-    fn step<const MISSING: bool, const SETS: bool>(&self, at: u32, value: impl Fn(usize) -> T) -> u32 {
+    fn step<const MISSING: bool, const SPECIALS: bool>(&self, at: u32, value: impl Fn(usize) -> T) -> u32 {
         let node = &self.nodes[at as usize];
-        // Without categories the mask is needed for the leaves only, which are marked.
-        let feature = node.feature & if SETS { FEATURE } else { !MISSING_LEFT };
+        // Without specials the mask is needed for the leaves only, which are marked.
+        let feature = node.feature & if SPECIALS { FEATURE } else { !MISSING_LEFT };
         let value = value(feature as usize);
-        if SETS && node.feature & CATEGORIES != 0 {
-            let (left, known) = &self.sets[node.payload as usize];
-            return match value
-                .category()
-                .filter(|&category| known.contains(category) || left.contains(category))
-            {
-                Some(category) => node.left + u32::from(!left.contains(category)),
-                None => node.left + u32::from(node.feature & MISSING_LEFT == 0),
-            };
+        if SPECIALS && node.feature & SPECIAL != 0 {
+            let left = self.specials[node.payload as usize].left(value, &self.kept);
+            return node.left + u32::from(!left.unwrap_or(node.feature & MISSING_LEFT != 0));
         }
         let left = value <= node.threshold;
         if MISSING {
@@ -245,6 +336,7 @@ fn count(n: usize) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::CategorySet;
     use super::*;
 
     const FEATURES: usize = 3;
@@ -255,8 +347,11 @@ mod tests {
         while let Node::Split { feature, test, missing_left, left, right } = tree[at] {
             let value = row[feature as usize];
             let goes_left = match test {
-                Test::AtMost(_) if value.is_nan() => missing_left,
-                Test::AtMost(threshold) => value <= threshold,
+                Test::In { .. } => unreachable!("not drawn"),
+                _ if value.is_nan() => missing_left,
+                Test::AtMostButZero(_) if value == 0.0 => missing_left,
+                Test::AtMost(threshold) | Test::AtMostButZero(threshold) => value <= threshold,
+                Test::Below(threshold) => value < threshold,
                 Test::Among { left, known } => {
                     let category = (0.0..256.0).contains(&value).then_some(value as u8);
                     match category {
@@ -287,7 +382,8 @@ mod tests {
                     let known = CategorySet::from_words([word | 5, 0, 0, 0, 0, 0, 0, 1]);
                     Test::Among { left: CategorySet::from_words([word & 0x5555, 0, 0, 0, 0, 0, 0, 0]), known }
                 } else {
-                    Test::AtMost(f64::from(threshold) / 2.0)
+                    let tests = [Test::AtMost, Test::AtMost, Test::AtMost, Test::Below, Test::AtMostButZero];
+                    tests[usize::from(kind - 1)](f64::from(threshold) / 2.0)
                 };
                 let (left, right) = (nodes.len() as i64, nodes.len() as i64 + 1);
                 nodes[leaves[leaf.index(leaves.len())]] =

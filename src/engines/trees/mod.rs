@@ -6,10 +6,11 @@
 //! added up, is the caller's: [`Forest::walk`] hands out leaf numbers, for each row
 //! in the order of the trees.
 
+mod contributions;
 mod error;
 mod forest;
 mod node;
 
 pub use error::TreeError;
 pub use forest::Forest;
-pub use node::{CategorySet, Node, Real, Test};
+pub use node::{CategorySet, Members, MembersId, Node, Real, Test};

@@ -12,8 +12,15 @@ pub trait Real: Copy + Debug + PartialOrd + Send + Sync + 'static {
     /// `x <= t` exactly when `x <= threshold`.
     fn threshold(threshold: f64) -> Self;
 
+    /// For every `x` of this type, `x <= t` exactly when `x < threshold`. NaN, which
+    /// nothing is at most, when there is no such number.
+    fn below(threshold: f64) -> Self;
+
     /// Whether it is a missing value.
     fn is_nan(self) -> bool;
+
+    /// The same number.
+    fn double(self) -> f64;
 
     /// The category that it is: its integral part, if that is 0 to 255.
     fn category(self) -> Option<u8>;
@@ -28,8 +35,22 @@ impl Real for f32 {
         if f64::from(nearest) > threshold { nearest.next_down() } else { nearest }
     }
 
+    fn below(threshold: f64) -> Self {
+        let at_most = Self::threshold(threshold);
+        let reaches = f64::from(at_most) >= threshold;
+        match (reaches, at_most) {
+            (true, Self::NEG_INFINITY) => Self::NAN,
+            (true, _) => at_most.next_down(),
+            (false, _) => at_most,
+        }
+    }
+
     fn is_nan(self) -> bool {
         self.is_nan()
+    }
+
+    fn double(self) -> f64 {
+        f64::from(self)
     }
 
     fn category(self) -> Option<u8> {
@@ -44,8 +65,16 @@ impl Real for f64 {
         threshold
     }
 
+    fn below(threshold: f64) -> Self {
+        if threshold == Self::NEG_INFINITY { Self::NAN } else { threshold.next_down() }
+    }
+
     fn is_nan(self) -> bool {
         self.is_nan()
+    }
+
+    fn double(self) -> f64 {
+        self
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range, and truncated")]
@@ -77,11 +106,69 @@ impl CategorySet {
     }
 }
 
+/// Any categories, however large, in memory that their number justifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Members {
+    /// 32 in a word, the lowest bit first.
+    Words(Box<[u32]>),
+    /// In rising order.
+    Sorted(Box<[u32]>),
+}
+
+impl Members {
+    /// Those of this list.
+    #[must_use]
+    pub fn from_list(mut list: Vec<u32>) -> Self {
+        list.sort_unstable();
+        let words = list.last().map_or(0, |&last| last as usize / 32 + 1);
+        // As many words as categories and some more are no waste.
+        if words > 2 * list.len() + 8 {
+            return Self::Sorted(list.into());
+        }
+        let mut bits = vec![0; words];
+        for category in list {
+            bits[category as usize / 32] |= 1 << (category % 32);
+        }
+        Self::Words(bits.into())
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn contains(&self, category: u32) -> bool {
+        match self {
+            Self::Words(words) => {
+                words.get(category as usize / 32).is_some_and(|word| word >> (category % 32) & 1 == 1)
+            }
+            Self::Sorted(list) => list.binary_search(&category).is_ok(),
+        }
+    }
+}
+
+/// [`Members`] that a forest keeps for a split: see `Forest::keep`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MembersId(pub(super) u32);
+
+/// What counts as 0, and so as missing, where zeros do. Source: LightGBM's `kZeroThreshold`.
+const NEARLY_ZERO: f64 = 1e-35f32 as f64;
+
 /// How a split asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Test {
     /// `x <= threshold` goes left.
     AtMost(f64),
+    /// `x < threshold` goes left.
+    Below(f64),
+    /// `x <= threshold` goes left, but 0 counts as missing.
+    AtMostButZero(f64),
+    /// The integral part is looked for among categories.
+    In {
+        /// These.
+        members: MembersId,
+        /// Whether these go left and all others right, or the other way round.
+        left: bool,
+        /// Whether what lies between -1 and 0 is category 0; otherwise it is none.
+        truncated: bool,
+    },
     /// Categories in `left` go left, others of `known` right; the rest counts as missing.
     Among {
         /// Those that go left.
@@ -114,10 +201,55 @@ pub enum Node {
 
 /// Marks a split that sends missing values left.
 pub(super) const MISSING_LEFT: u32 = 1 << 31;
-/// Marks a split on categories.
-pub(super) const CATEGORIES: u32 = 1 << 30;
+/// Marks a split that is no comparison with its threshold.
+pub(super) const SPECIAL: u32 = 1 << 30;
 /// What is left of the field for the feature.
-pub(super) const FEATURE: u32 = CATEGORIES - 1;
+pub(super) const FEATURE: u32 = SPECIAL - 1;
+
+/// What a split asks that is no comparison with its threshold.
+#[derive(Debug)]
+pub(super) enum Special {
+    /// [`Test::AtMostButZero`].
+    ButZero(f64),
+    /// [`Test::Among`].
+    Among(CategorySet, CategorySet),
+    /// [`Test::In`].
+    In(MembersId, bool, bool),
+}
+
+impl Special {
+    /// Whether a value goes left; `None` when it is missing.
+    pub(super) fn left<T: Real>(&self, value: T, kept: &[Members]) -> Option<bool> {
+        if value.is_nan() {
+            return None;
+        }
+        match self {
+            Self::ButZero(threshold) => {
+                let value = value.double();
+                (value.abs() > NEARLY_ZERO).then_some(value <= *threshold)
+            }
+            Self::Among(left, known) => {
+                let category = value.category().filter(|&one| known.contains(one) || left.contains(one));
+                category.map(|category| left.contains(category))
+            }
+            Self::In(members, left, truncated) => {
+                let value = value.double();
+                let from = if *truncated { value > -1.0 } else { value >= 0.0 };
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "in range, and truncated"
+                )]
+                let category = (from && value < CATEGORIES_END).then_some(value as u32);
+                let among = category.is_some_and(|category| kept[members.0 as usize].contains(category));
+                Some(among == *left)
+            }
+        }
+    }
+}
+
+/// No category reaches the end of 31 bits.
+const CATEGORIES_END: f64 = 2_147_483_648.0;
 
 /// One node as it is walked, 16 bytes for `f32`, so that none lies across two cache
 /// lines. The children of a split lie side by side. A leaf is its own left child,
@@ -127,11 +259,11 @@ pub(super) const FEATURE: u32 = CATEGORIES - 1;
 #[repr(C, align(8))]
 pub(super) struct Packed<T> {
     pub(super) threshold: T,
-    /// [`FEATURE`], [`CATEGORIES`] and [`MISSING_LEFT`].
+    /// [`FEATURE`], [`SPECIAL`] and [`MISSING_LEFT`].
     pub(super) feature: u32,
     /// The left child; the right one follows it.
     pub(super) left: u32,
-    /// Of a leaf its number, of a split on categories the place of its sets.
+    /// Of a leaf its number, of a special split the place of what it asks.
     pub(super) payload: u32,
 }
 
@@ -150,6 +282,8 @@ mod tests {
             let threshold = if close { exact } else { any };
             prop_assume!(!x.is_nan() && !threshold.is_nan());
             prop_assert_eq!(x <= <f32 as Real>::threshold(threshold), f64::from(x) <= threshold);
+            prop_assert_eq!(x <= <f32 as Real>::below(threshold), f64::from(x) < threshold);
+            prop_assert_eq!(exact <= <f64 as Real>::below(threshold), exact < threshold);
         }
 
         #[test]
@@ -159,6 +293,39 @@ mod tests {
             prop_assert_eq!(set.contains(other), categories.contains(&other));
             prop_assert!(categories.iter().all(|&category| set.contains(category)));
         }
+    }
+
+    #[test]
+    fn members_are_found_however_far_apart() {
+        for list in [vec![], vec![0], vec![31, 32, 5], vec![7, u32::MAX, 0]] {
+            let members = Members::from_list(list.clone());
+            for category in [0, 1, 5, 7, 31, 32, 33, 1 << 20, u32::MAX] {
+                assert_eq!(members.contains(category), list.contains(&category), "{list:?}");
+            }
+        }
+        assert!(matches!(Members::from_list(vec![1 << 24]), Members::Sorted(_)));
+    }
+
+    #[test]
+    fn a_value_is_among_members_as_its_integral_part() {
+        let kept = [Members::from_list(vec![0, 3, 40])];
+        let ask = |value: f64, left, truncated| Special::In(MembersId(0), left, truncated).left(value, &kept);
+        for (value, among) in
+            [(0.0, true), (3.9, true), (40.0, true), (1.0, false), (-1.0, false), (1e300, false)]
+        {
+            for left in [true, false] {
+                assert_eq!(ask(value, left, true), Some(among == left), "{value}");
+            }
+        }
+        assert_eq!([ask(-0.5, true, true), ask(-0.5, true, false)], [Some(true), Some(false)]);
+        assert_eq!(ask(f64::NAN, true, true), None);
+    }
+
+    #[test]
+    fn zero_is_missing_where_it_counts_as_such() {
+        let ask = |value: f64| Special::ButZero(-1.0).left(value, &[]);
+        assert_eq!([ask(0.0), ask(-1e-36), ask(f64::NAN)], [None; 3]);
+        assert_eq!([ask(-1.0), ask(1e-30)], [Some(true), Some(false)]);
     }
 
     #[test]
