@@ -46,6 +46,8 @@ pub mod dataplane;
 
 pub mod frontends;
 
+pub mod security;
+
 pub mod config;
 
 pub mod server;

@@ -164,6 +164,11 @@ pub const LOAD_RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// whoever waits behind these has long stopped waiting.
 pub const RELOADS_WAITING_MAX: usize = 16;
 
+/// One `--ssl_config_file`, in bytes: a bundle of all public authorities has 250 KB.
+pub const SSL_CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Between two looks whether such a file has changed.
+pub const SSL_CONFIG_LOOK_PAUSE: Duration = Duration::from_secs(1);
+
 // --- lifecycle -----------------------------------------------------------------
 
 /// Versions of one model that stay listed as END. The reference keeps all for
@@ -207,6 +212,8 @@ pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 pub const HTTP2_STREAMS_MAX: u32 = 1024;
 /// A request's header list, in bytes, however much is asked for. It is kept whole.
 pub const HTTP2_HEADER_BYTES_MAX: u32 = 16 << 20;
+/// How long a TLS handshake may take: some round trips, however far away.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Accepted sockets that wait for one I/O loop to take them.
 pub const SOCKETS_WAITING_MAX: usize = 1024;
 /// Connections that the system may queue before they are accepted.

@@ -19,6 +19,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (4, &["execution", "lifecycle", "repository"]),
     (5, &["dataplane"]),
     (6, &["frontends"]),
+    (7, &["security"]),
     (7, &["config"]),
     (8, &["server"]),
     (8, &["cli"]),

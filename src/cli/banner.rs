@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Models;
+use crate::config::{Models, TlsFile};
 use crate::ids::{ModelQuery, VersionChoice};
 use crate::lifecycle::{State, VersionStatus};
 use crate::servable::{DEFAULT_SIGNATURE, Signature, TensorSpec};
@@ -60,19 +60,30 @@ fn banner(app: &App) -> String {
         _ = writeln!(out, "  … and {} more", names.len() - MODELS_LISTED);
     }
     const WHAT: &str = "TensorFlow Serving API, health, reflection";
+    let (grpc_tls, rest_tls) = (app.config().grpc_tls.as_ref(), app.config().rest_tls.as_ref());
+    let behind = |tls: Option<&TlsFile>| match tls.map(|tls| tls.text.client_verify) {
+        None => "",
+        Some(false) => "; TLS",
+        Some(true) => "; TLS, for clients with a certificate",
+    };
     out += "\n";
     if let Some(address) = app.grpc_address() {
-        _ = writeln!(out, "  gRPC  {address}  {WHAT}");
+        _ = writeln!(out, "  gRPC  {address}  {WHAT}{}", behind(grpc_tls));
     }
     if let Some(path) = &app.config().grpc_socket {
-        _ = writeln!(out, "  gRPC  unix:{}  {WHAT}", path.display());
+        _ = writeln!(out, "  gRPC  unix:{}  {WHAT}{}", path.display(), behind(grpc_tls));
     }
     if let Some(address) = app.rest_address() {
-        _ = writeln!(out, "  REST  {address}  TensorFlow Serving API, /healthz, /readyz");
+        _ = writeln!(out, "  REST  {address}  TensorFlow Serving API, /healthz, /readyz{}", behind(rest_tls));
     }
     if let (Some(request), Some(address)) = (example, app.grpc_address()) {
         let target = dialable(address);
-        _ = writeln!(out, "\nAsk it:\n\n  grpcurl -plaintext -d '{request}' \\");
+        let how = match grpc_tls.map(|tls| tls.text.client_verify) {
+            None => "-plaintext",
+            Some(false) => "-cacert ca.pem",
+            Some(true) => "-cacert ca.pem -cert client.pem -key client.key",
+        };
+        _ = writeln!(out, "\nAsk it:\n\n  grpcurl {how} -d '{request}' \\");
         _ = writeln!(out, "    {target} tensorflow.serving.PredictionService/Predict");
     }
     out += "\n";

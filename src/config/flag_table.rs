@@ -133,10 +133,10 @@ pub const FLAGS: &[Flag] = &[
         Bool,
         "ALTS is not supported, and connections would not be encrypted; leave it out, or put a proxy in front",
     ),
-    refused(
+    honoured(
         "ssl_config_file",
         Text,
-        "TLS is not supported by this build, and connections would not be encrypted; leave it out, or put a proxy in front",
+        "as there, and read again when it changes; REST is then served only when --rest_api_port or --rest_api_ssl_config_file is given",
     ),
     refused(
         "platform_config_file",

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::batching::BatchingFlags;
 use super::flag_table::OtherFlags;
 use super::request_log::RequestLogFlags;
+use super::tls::TlsFlags;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -235,6 +236,10 @@ pub struct ServeFlags {
     /// Which requests are recorded.
     #[command(flatten)]
     pub request_log: RequestLogFlags,
+
+    /// Who can listen in.
+    #[command(flatten)]
+    pub tls: TlsFlags,
 
     /// How log lines look; auto is human on a terminal and json otherwise
     #[arg(

@@ -8,6 +8,7 @@ mod grpc_options;
 mod model_list;
 mod request_log;
 pub mod textproto;
+mod tls;
 
 pub use batching::{
     BATCHING_PARAMETERS_FILE, BatchingConfig, BatchingFlags, ThreadsOfBatches, batching_parameters,
@@ -17,6 +18,7 @@ pub use grpc_options::{CHANNEL_ARGUMENTS, GrpcOptions};
 pub(crate) use model_list::unsupported_type;
 pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config};
 pub use request_log::{RequestLogConfig, RequestLogFlags};
+pub use tls::{TlsFile, TlsFlags, read_ssl_config};
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -100,10 +102,14 @@ pub struct ServerConfig {
     pub grpc_socket: Option<PathBuf>,
     /// How connections are kept.
     pub grpc: GrpcOptions,
+    /// The keys of gRPC's TLS, on the port and on the socket; `None`: no TLS.
+    pub grpc_tls: Option<TlsFile>,
     /// Whether answers carry `tensor_content` rather than typed fields.
     pub tensor_content: bool,
     /// Where REST listens; port 0 lets the system pick. `None`: nowhere.
     pub rest_address: Option<SocketAddr>,
+    /// The keys of REST's TLS; `None`: no TLS.
+    pub rest_tls: Option<TlsFile>,
     /// Whether to go on without REST when its port is taken: nobody asked for it.
     pub rest_may_be_absent: bool,
     /// How long a model may take for one REST request; `None`: as long as it takes.
@@ -197,7 +203,19 @@ impl ServerConfig {
         // As the reference: gRPC's own library takes 0.0.0.0 for this too.
         let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let address = flags.bind_address.as_deref().map_or(Ok(everywhere), bind_address)?;
-        let rest_port = flags.rest_api_port.unwrap_or(DEFAULT_REST_PORT);
+        let tls = tls::resolve(&flags.tls)?;
+        let mut rest_port = flags.rest_api_port.unwrap_or(DEFAULT_REST_PORT);
+        if tls.grpc.is_some() && tls.rest.is_none() && rest_port != 0 {
+            // Who encrypts gRPC does not want a second door that is open, unless they
+            // ask for it: the reference has none then, and its REST knows no TLS.
+            let plain = if flags.rest_api_port.is_none() {
+                rest_port = 0;
+                "REST is not served: --rest_api_ssl_config_file=FILE serves it over TLS, --rest_api_port=PORT without"
+            } else {
+                "REST is served without TLS, as in TensorFlow Serving: --rest_api_ssl_config_file=FILE encrypts it"
+            };
+            warnings.push(format!("--ssl_config_file is for gRPC alone, and {plain}"));
+        }
         let (batching, threads_of_batches) = batching::resolve(&flags.batching)?;
         Ok(Self {
             models,
@@ -211,11 +229,13 @@ impl ServerConfig {
                 .then(|| SocketAddr::new(address, flags.port)),
             grpc_socket,
             grpc,
+            grpc_tls: tls.grpc,
             tensor_content: flags.enable_serialization_as_tensor_content,
             // Two doors on one port: the reference goes on without REST too.
             rest_address: (rest_port != 0 && rest_port != flags.port)
                 .then(|| SocketAddr::new(address, rest_port)),
-            rest_may_be_absent: flags.rest_api_port.is_none(),
+            rest_may_be_absent: flags.rest_api_port.is_none() && tls.rest.is_none(),
+            rest_tls: tls.rest,
             rest_timeout: u64::try_from(flags.rest_api_timeout_in_ms)
                 .ok()
                 .filter(|&ms| ms > 0)

@@ -12,6 +12,7 @@ use super::io_loops::Kind;
 use super::listeners::{Listener, SocketFile};
 use super::loader::ModelLoader;
 use super::reload::{self, Look};
+use super::tls::Keys;
 use super::{ServerError, io_loops, request_log};
 use crate::config::{BatchingConfig, GrpcOptions, Models, ServerConfig};
 use crate::dataplane::DataPlane;
@@ -24,6 +25,7 @@ use crate::repository::{
     WatchOptions,
 };
 use crate::request_log::RequestLog;
+use crate::security::Protocols;
 use crate::storage::{DiskStorage, LinkPolicy, Storage};
 
 /// A server that has its ports and is loading its models. [`App::run`] serves.
@@ -35,6 +37,8 @@ pub struct App {
     pub(super) grpc_address: Option<SocketAddr>,
     pub(super) rest_address: Option<SocketAddr>,
     socket_file: Option<SocketFile>,
+    pub(super) grpc_keys: Option<Keys>,
+    pub(super) rest_keys: Option<Keys>,
     /// Taken when nothing new shall be loaded any more.
     pub(super) watch: Option<WatchHandle>,
     pub(super) manager: ManagerHandle<ModelLoader>,
@@ -62,6 +66,8 @@ impl App {
             std::fs::read_dir(root)
                 .map_err(|source| ServerError::Repository { path: root.display().to_string(), source })?;
         }
+        let grpc_keys = config.grpc_tls.as_ref().map(|file| Keys::new(file, Protocols::Grpc)).transpose()?;
+        let rest_keys = config.rest_tls.as_ref().map(|file| Keys::new(file, Protocols::Http)).transpose()?;
         let (mut sockets, mut grpc_address) = (Vec::new(), None);
         if let Some(wanted) = config.grpc_address {
             let grpc = take_port(Kind::Grpc, wanted, &config.grpc)?;
@@ -103,6 +109,8 @@ impl App {
             grpc_address,
             rest_address,
             socket_file,
+            grpc_keys,
+            rest_keys,
             watch,
             manager,
             catalog,

@@ -1,5 +1,5 @@
-//! How a connection of the REST port is served: HTTP/1.1, or HTTP/2 without TLS for
-//! callers that begin with its preface.
+//! How a connection of the REST port is served: HTTP/1.1, or HTTP/2 for callers that
+//! begin with its preface.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::frontends::tfs::rest::Door;
 use crate::limits;
@@ -28,7 +28,10 @@ impl HttpService {
     }
 
     /// Serves one connection. To be driven by whoever spawned it.
-    pub(super) fn connection(&self, socket: TcpStream) -> HttpConnection {
+    pub(super) fn connection<S>(&self, socket: S) -> HttpConnection<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -47,7 +50,7 @@ impl HttpService {
 }
 
 /// One connection being served.
-pub(super) type HttpConnection = auto::Connection<'static, TokioIo<TcpStream>, HttpService, TokioExecutor>;
+pub(super) type HttpConnection<S> = auto::Connection<'static, TokioIo<S>, HttpService, TokioExecutor>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 

@@ -20,15 +20,22 @@ use super::ServerError;
 use super::grpc::{Calls, Connection, Services};
 use super::http::HttpService;
 use super::listeners::{Listener, Socket};
+use super::tls::handshake;
 use super::unix_stream::Mended;
 use crate::config::GrpcOptions;
+use crate::frontends::tfs::management::Peer;
 use crate::limits;
+use crate::security::Tls;
 
 /// What one loop serves, port by port.
 #[derive(Debug)]
 pub(super) struct Doors {
     pub(super) grpc: Services,
     pub(super) http: HttpService,
+    /// The gRPC port's and the Unix socket's TLS.
+    pub(super) grpc_tls: Option<Tls>,
+    /// The REST port's.
+    pub(super) http_tls: Option<Tls>,
 }
 
 /// Which port a socket came in by.
@@ -149,31 +156,80 @@ async fn serve(
             _ = draining.wait_for(|&draining| draining) => None,
         };
         let Some((kind, socket)) = socket else { break };
-        let (peer, drained, open) = (socket.peer(), drained.clone(), open.clone());
+        let limit = options.handshake_timeout.unwrap_or(limits::TLS_HANDSHAKE_TIMEOUT);
+        let opening = Opening {
+            services: doors.grpc.clone(),
+            peer: socket.peer(),
+            options: options.clone(),
+            drained: drained.clone(),
+            _open: open.clone(),
+        };
+        let drained = drained.clone();
         match (kind, socket) {
             (Kind::Http, Socket::Tcp(socket, _)) => {
                 let socket = tokio::net::TcpStream::from_std(socket)?;
-                tokio::spawn(tell_end(connections.watch(doors.http.connection(socket))));
+                let (http, watcher) = (doors.http.clone(), connections.watcher());
+                match doors.http_tls.clone() {
+                    None => tokio::spawn(tell_end(watcher.watch(http.connection(socket)))),
+                    Some(tls) => tokio::spawn(async move {
+                        let limit = limits::TLS_HANDSHAKE_TIMEOUT;
+                        if let Some(socket) = handshake(tls, socket, limit, drained).await {
+                            tell_end(watcher.watch(http.connection(socket))).await;
+                        }
+                    }),
+                }
             }
             (Kind::Grpc, Socket::Tcp(socket, _)) => {
                 let socket = tokio::net::TcpStream::from_std(socket)?;
-                let (calls, life) = Life::of(&options);
-                let connection = doors.grpc.connection(socket, peer, &options, calls);
-                tokio::spawn(tell_end(drive(connection, life, drained, open)));
+                match doors.grpc_tls.clone() {
+                    None => tokio::spawn(opening.serve(socket)),
+                    Some(tls) => tokio::spawn(async move {
+                        if let Some(socket) = handshake(tls, socket, limit, drained).await {
+                            opening.serve(socket).await;
+                        }
+                    }),
+                }
             }
             // What comes through a Unix socket is always gRPC.
             (Kind::Http | Kind::Grpc, Socket::Unix(socket)) => {
-                let socket = Mended::new(tokio::net::UnixStream::from_std(socket)?);
-                let (calls, life) = Life::of(&options);
-                let connection = doors.grpc.connection(socket, peer, &options, calls);
-                tokio::spawn(tell_end(drive(connection, life, drained, open)));
+                let socket = tokio::net::UnixStream::from_std(socket)?;
+                match doors.grpc_tls.clone() {
+                    None => tokio::spawn(opening.serve(Mended::new(socket))),
+                    Some(tls) => tokio::spawn(async move {
+                        if let Some(socket) = handshake(tls, socket, limit, drained).await {
+                            opening.serve(Mended::new(socket)).await;
+                        }
+                    }),
+                }
             }
-        }
+        };
     }
     connections.shutdown().await;
     drop(open);
     let _: Option<std::convert::Infallible> = all_closed.recv().await;
     Ok(())
+}
+
+/// All that a gRPC connection needs but the socket.
+struct Opening {
+    services: Services,
+    peer: Peer,
+    options: GrpcOptions,
+    drained: watch::Receiver<bool>,
+    /// Held until the connection has ended.
+    _open: mpsc::Sender<std::convert::Infallible>,
+}
+
+impl Opening {
+    /// Serves the connection to its end.
+    async fn serve<S>(self, socket: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (calls, life) = Life::of(&self.options);
+        let connection = self.services.connection(socket, self.peer, &self.options, calls);
+        tell_end(drive(connection, life, self.drained)).await;
+    }
 }
 
 /// Runs a connection to its end.
@@ -228,7 +284,6 @@ async fn drive<S>(
     connection: Connection<S>,
     life: Life,
     mut draining: watch::Receiver<bool>,
-    _open: mpsc::Sender<std::convert::Infallible>,
 ) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

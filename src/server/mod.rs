@@ -11,6 +11,7 @@ mod reload;
 mod request_log;
 mod run;
 mod signals;
+mod tls;
 mod unix_stream;
 mod warm_up;
 
@@ -49,6 +50,14 @@ pub enum ServerError {
         path: String,
         /// Why not.
         source: std::io::Error,
+    },
+    /// The keys of a port cannot be used.
+    #[error("{path}: {source}")]
+    Tls {
+        /// Where they are.
+        path: String,
+        /// Why not.
+        source: crate::security::TlsError,
     },
     /// The system gives no thread or runtime.
     #[error("cannot start a thread: {0}")]

@@ -11,6 +11,7 @@ use tracing::field::display;
 use super::grpc::{self, Services};
 use super::http::HttpService;
 use super::io_loops::{Doors, IoLoops};
+use super::tls::{self, Keys};
 use super::{App, ServerError, reload};
 use crate::dataplane::DataPlane;
 use crate::frontends::health::{HealthTeller, Readiness, health};
@@ -113,7 +114,8 @@ impl App {
                 let plane = Arc::new(self.data_plane());
                 let grpc = Services::new(shared.clone(), &self.door(Arc::clone(&plane), &management));
                 let http = HttpService::new(self.rest_door(plane, teller.readiness()));
-                Doors { grpc, http }
+                let tls = |keys: &Option<Keys>| keys.as_ref().map(|keys| keys.tls.clone());
+                Doors { grpc, http, grpc_tls: tls(&self.grpc_keys), http_tls: tls(&self.rest_keys) }
             })
             .collect();
         let mut loops = IoLoops::start(doors, &self.config.grpc)?;
@@ -128,7 +130,9 @@ impl App {
         tracing::info!(grpc, socket, rest, "serving");
         announce(self);
 
+        let keys = self.grpc_keys.iter().chain(&self.rest_keys).cloned().collect();
         let broken = tokio::select! {
+            never = tls::keep_looking(keys) => match never {},
             never = keep_telling(&teller, self) => match never {},
             never = reload::keep_reloading(self, &mut wishes) => match never {},
             broken = loops.failure() => Some(broken),

@@ -24,6 +24,7 @@ mod sklearn_goldens;
 mod sklearn_refusals;
 mod tensors;
 mod tfs_cases;
+mod tls;
 mod unix_socket;
 mod warm_up;
 mod wire;
