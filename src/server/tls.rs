@@ -1,9 +1,12 @@
 //! TLS at work: handshakes, and keys that follow their files.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -35,12 +38,31 @@ where
         // A caller without a certificate, with a stranger's, or that speaks no TLS.
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
+            if has_version_1(&error) {
+                static ONCE: Once = Once::new();
+                ONCE.call_once(|| tracing::warn!("{VERSION_1}"));
+            }
             None
         }
         Err(_) => {
             tracing::debug!(limit_s = limit.as_secs_f64(), "a TLS handshake took too long");
             None
         }
+    }
+}
+
+/// Clients of the reference may well have such certificates, and would not know.
+const VERSION_1: &str = "a client's certificate is of X.509 version 1, which is refused: sign it with extensions \
+                         (openssl x509 -req -extfile FILE), which makes it version 3. This is said once";
+
+/// Whether a handshake failed for a certificate of X.509 version 1.
+fn has_version_1(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match error {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) => {
+            other.0.to_string() == "UnsupportedCertVersion"
+        }
+        _ => false,
     }
 }
 
