@@ -18,6 +18,7 @@ mod adaboost;
 #[allow(dead_code, reason = "the families that have such attributes follow")]
 mod attributes;
 mod boosting;
+mod cluster;
 mod decomposition;
 mod encoding;
 mod error;

@@ -1,10 +1,7 @@
 //! The table of supported classes: one row each.
 
 use super::state::Part;
-use super::{
-    Estimator, ModelError, adaboost, boosting, decomposition, encoding, forest, hist, imputing, isolation,
-    linear, pipeline, preprocessing, tree,
-};
+use super::{Estimator, ModelError};
 
 /// Reads one estimator's attributes; refuses what it does not understand.
 pub(super) type Builder = fn(&Part<'_>) -> Result<Box<dyn Estimator>, ModelError>;
@@ -47,18 +44,19 @@ impl Row {
 
 /// Every class that is served, by the room that builds it.
 static FAMILIES: &[&[Row]] = &[
-    adaboost::ROWS,
-    boosting::ROWS,
-    decomposition::ROWS,
-    encoding::ROWS,
-    forest::ROWS,
-    hist::ROWS,
-    imputing::ROWS,
-    isolation::ROWS,
-    linear::ROWS,
-    pipeline::ROWS,
-    preprocessing::ROWS,
-    tree::ROWS,
+    super::adaboost::ROWS,
+    super::boosting::ROWS,
+    super::cluster::ROWS,
+    super::decomposition::ROWS,
+    super::encoding::ROWS,
+    super::forest::ROWS,
+    super::hist::ROWS,
+    super::imputing::ROWS,
+    super::isolation::ROWS,
+    super::linear::ROWS,
+    super::pipeline::ROWS,
+    super::preprocessing::ROWS,
+    super::tree::ROWS,
 ];
 
 /// Every class that is served.

@@ -1,9 +1,11 @@
 //! Decompositions, projections and covariances: what is one matrix, or a few, at run time.
 
+mod approximation;
 mod covariance;
 mod linear_map;
 mod pls;
 mod projection;
+mod topics;
 
 use super::registry::Row;
 
@@ -16,6 +18,7 @@ const SHRUNK: &[&str] = &["_shrunk_covariance", "shrunk_covariance_"];
 const GRAPH: &[&str] = &["_graph_lasso", "graph_lasso_"];
 const ROBUST: &[&str] = &["_robust_covariance", "robust_covariance"];
 const SPARSE_PCA: &[&str] = &["_sparse_pca", "sparse_pca"];
+const KERNELS: &str = "sklearn.kernel_approximation";
 const RANDOM: &str = "sklearn.random_projection";
 
 /// The classes that are built here.
@@ -33,10 +36,15 @@ pub(super) const ROWS: &[Row] = &[
         &["_incremental_pca", "incremental_pca"],
         projection::build_pca,
     ),
+    Row::new(DECOMPOSITION, "LatentDirichletAllocation", &["_lda", "online_lda"], topics::build),
     Row::new(DECOMPOSITION, "MiniBatchSparsePCA", SPARSE_PCA, projection::build_sparse_pca),
     Row::new(DECOMPOSITION, "PCA", &["_pca", "pca"], projection::build_pca),
     Row::new(DECOMPOSITION, "SparsePCA", SPARSE_PCA, projection::build_sparse_pca),
     Row::new(DECOMPOSITION, "TruncatedSVD", &["_truncated_svd", "truncated_svd"], projection::build_svd),
+    Row::new(KERNELS, "AdditiveChi2Sampler", &[], approximation::build_chi2),
+    Row::new(KERNELS, "PolynomialCountSketch", &[], approximation::build_sketch),
+    Row::new(KERNELS, "RBFSampler", &[], approximation::build_rbf),
+    Row::new(KERNELS, "SkewedChi2Sampler", &[], approximation::build_skewed),
     Row::new(RANDOM, "GaussianRandomProjection", &[], projection::build_random),
     Row::new(RANDOM, "SparseRandomProjection", &[], projection::build_random),
     Row::new("sklearn.neighbors", "NeighborhoodComponentsAnalysis", &["_nca", "nca"], projection::build_nca),
