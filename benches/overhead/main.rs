@@ -14,7 +14,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod echo;
-mod load;
+#[path = "../common/h2load.rs"]
+mod h2load;
 mod servers;
 
 use std::error::Error;
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use common::verdict;
-use load::{Load, Sample};
+use h2load::{Load, Sample, Target};
 use servers::Server;
 
 /// As the server's own binary has it, so that the servers differ in shape alone.
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(rounds: usize) -> Result<(), Box<dyn Error>> {
-    load::find_h2load()?;
+    h2load::find_h2load()?;
     let folder = tempfile::tempdir()?;
     let body = folder.path().join("body");
     std::fs::write(&body, servers::framed_request())?;
@@ -110,7 +111,16 @@ fn alternate(
         for turn in 0..servers.len() {
             // Whoever goes first changes with each round.
             let place = (round + turn) % servers.len();
-            let sample = load.run(&servers[place], body, &log)?;
+            let server = &servers[place];
+            let target = Target {
+                server,
+                address: server.address(),
+                path: h2load::PREDICT_PATH,
+                headers: &h2load::GRPC_HEADERS,
+                http1: false,
+                body,
+            };
+            let sample = load.run(target, &log)?;
             // Round 0 warms caches and connections up.
             if round > 0 {
                 samples[place].push(sample);

@@ -12,14 +12,12 @@ use prost::Message as _;
 
 use crate::common::sample;
 pub(crate) use crate::common::server::Server;
+use crate::h2load;
 
 /// First argument of the process that is the multi-thread echo.
 pub(crate) const ECHO_MULTI: &str = "serve-echo-multi-thread";
 /// First argument of the process that is the echo on one loop per core.
 pub(crate) const ECHO_LOOPS: &str = "serve-echo-loops";
-
-/// Where Predict lives in HTTP/2.
-pub(crate) const PREDICT_PATH: &str = "/tensorflow.serving.PredictionService/Predict";
 
 /// One of our echoes: this very program under another first argument. It tells
 /// its address and nothing else.
@@ -31,14 +29,12 @@ pub(crate) fn echo(which: &str) -> Result<Server, Box<dyn Error>> {
 
 /// The real server over the sample repository.
 pub(crate) fn longshore(log: &Path) -> Result<Server, Box<dyn Error>> {
-    Server::longshore(Path::new(sample::REPOSITORY), log)
+    Server::longshore(Path::new(sample::REPOSITORY), None, log)
 }
 
-/// The request as it stands in an HTTP/2 body: uncompressed, length, message.
+/// The request as it stands in an HTTP/2 body.
 pub(crate) fn framed_request() -> Vec<u8> {
-    let message = sample::request(sample::MODEL).encode_to_vec();
-    let length = u32::try_from(message.len()).expect("a request of one row is short");
-    [&[0], length.to_be_bytes().as_slice(), &message].concat()
+    h2load::framed(&sample::request(sample::MODEL).encode_to_vec())
 }
 
 /// What an echo answers: no model was asked, but the message is the one that the

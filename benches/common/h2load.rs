@@ -4,7 +4,35 @@ use std::error::Error;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::servers::{PREDICT_PATH, Server};
+use crate::common::server::Server;
+
+/// What is asked, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// Whose CPU time is told.
+    pub(crate) server: &'a Server,
+    /// HOST:PORT.
+    pub(crate) address: &'a str,
+    /// Where it is posted to.
+    pub(crate) path: &'a str,
+    /// `name: value`.
+    pub(crate) headers: &'a [&'a str],
+    /// Whether over HTTP/1.1; else over HTTP/2.
+    pub(crate) http1: bool,
+    /// The file whose content is posted.
+    pub(crate) body: &'a Path,
+}
+
+/// What a gRPC client says of its messages.
+pub(crate) const GRPC_HEADERS: [&str; 2] = ["content-type: application/grpc", "te: trailers"];
+/// Where Predict lives in HTTP/2.
+pub(crate) const PREDICT_PATH: &str = "/tensorflow.serving.PredictionService/Predict";
+
+/// A message as it stands in an HTTP/2 body: uncompressed, length, message.
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a message of a benchmark is short");
+    [&[0], length.to_be_bytes().as_slice(), message].concat()
+}
 
 /// One way of asking.
 #[derive(Debug, Clone, Copy)]
@@ -42,23 +70,25 @@ pub(crate) fn find_h2load() -> Result<(), String> {
 
 impl Load {
     /// One turn against one server.
-    pub(crate) fn run(self, server: &Server, body: &Path, log: &Path) -> Result<Sample, Box<dyn Error>> {
+    pub(crate) fn run(self, target: Target<'_>, log: &Path) -> Result<Sample, Box<dyn Error>> {
         // h2load appends to its log.
         match std::fs::remove_file(log) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let cpu_before = server.cpu_micros()?;
+        let cpu_before = target.server.cpu_micros()?;
         let output = Command::new("h2load")
-            .args(["--threads=1", "--header=content-type: application/grpc", "--header=te: trailers"])
+            .arg("--threads=1")
+            .args(target.http1.then_some("--h1"))
+            .args(target.headers.iter().map(|header| format!("--header={header}")))
             .arg(format!("--clients={}", self.connections))
             .arg(format!("--max-concurrent-streams={}", self.streams))
             .arg(format!("--requests={}", self.requests))
-            .arg(format!("--data={}", body.display()))
+            .arg(format!("--data={}", target.body.display()))
             .arg(format!("--log-file={}", log.display()))
-            .arg(format!("http://{}{PREDICT_PATH}", server.address()))
+            .arg(format!("http://{}{}", target.address, target.path))
             .output()?;
-        let cpu = server.cpu_micros()? - cpu_before;
+        let cpu = target.server.cpu_micros()? - cpu_before;
         let said = String::from_utf8_lossy(&output.stdout);
         let all = format!("{0} succeeded, 0 failed, 0 errored, 0 timeout", self.requests);
         if !output.status.success() || !said.contains(&all) {
