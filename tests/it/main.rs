@@ -1,6 +1,7 @@
 //! Tests of the whole, in one binary: real files, and real sockets on loopback.
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no public face")]
 
+mod batches;
 mod batching;
 mod boosted_goldens;
 mod boosted_refusals;
@@ -24,6 +25,7 @@ mod sklearn_goldens;
 mod sklearn_refusals;
 mod tensors;
 mod tfs_cases;
+mod tfs_rows;
 mod tls;
 mod unix_socket;
 mod warm_up;

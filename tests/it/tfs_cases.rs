@@ -48,6 +48,7 @@ pub struct GrpcCase {
 pub struct RestCase {
     pub name: String,
     request: String,
+    #[serde(default)]
     body: String,
     #[serde(default = "ok")]
     status: u16,
@@ -151,7 +152,7 @@ async fn scikit_learns_models_answer_as_the_cases_say() {
     std::fs::create_dir_all(repo.path("empty")).unwrap();
     let server = TestServer::start(repo).await;
     server.client().await.until_status("many", |versions| versions.len() == 3).await;
-    run(read("grpc.toml"), Grpc::open(server.address).await, server.rest.unwrap()).await;
+    run(read("served.toml"), Grpc::open(server.address).await, server.rest.unwrap()).await;
     server.stop().await.unwrap();
 }
 
@@ -228,6 +229,7 @@ async fn servables_made_for_it_answer_as_the_cases_say() {
     let models = vec![
         ("echo", plain(made::echo())),
         ("fixed", plain(fixed(answers()))),
+        ("open", plain(fixed(answers().drain(..1).collect()))),
         (
             "batched",
             Model { servable: fixed(answers()), batching: Some(BatchOptions::new(&parameters).unwrap()) },
