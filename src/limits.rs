@@ -119,6 +119,15 @@ pub const ESTIMATORS_MAX: usize = 200_000;
 /// model, or cannot be told from such. The first copy of anything is justified by
 /// the file's own size, these are not.
 pub const ESTIMATOR_SHARED_BYTES_MAX: usize = 1 << 30;
+/// Letters or words in one term of a text vectoriser: each of them is a term's length
+/// that every document is gone through for.
+pub const N_GRAM_MAX: usize = 64;
+/// Bytes of a vectoriser's pattern of tokens. The longest of real models have some hundred.
+pub const TOKEN_PATTERN_BYTES_MAX: usize = 4 << 10;
+/// Steps back in the search for one token, for patterns that look around or refer back.
+pub const TOKEN_BACKTRACKS_MAX: usize = 100_000;
+/// Bytes of a sample that is one JSON text: it becomes a tree, some dozen times as large.
+pub const JSON_ROW_BYTES_MAX: usize = 16 << 20;
 
 // --- repository and storage ----------------------------------------------------
 

@@ -86,6 +86,16 @@ impl<'a> Part<'a> {
         answers.ok_or_else(|| self.unexpected(name, value, "a dtype of floats, integers or booleans"))
     }
 
+    /// Whether a constructor argument is the dtype of single precision.
+    pub(super) fn is_single(&self, name: &str) -> bool {
+        match self.attr(name).map(Ref::view) {
+            Some(View::Global(global)) => global.name == "float32",
+            Some(View::Str(text)) => matches!(text, "float32" | "f4"),
+            Some(View::DType(dtype)) => matches!(dtype.kind(), DTypeKind::Float) && dtype.itemsize() == 4,
+            _ => false,
+        }
+    }
+
     /// One finite number: a Python number, or an array of one.
     pub(super) fn number(&self, name: &'static str) -> Result<f64, ModelError> {
         let numbers = self.finite_numbers(name)?;

@@ -4,6 +4,8 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::flat;
+use super::samples::{Csr, Samples};
+use crate::servable::RunError;
 
 /// Models with at least so many outputs and coefficients go through a blocked
 /// matrix product, whose packing costs about one pass over the coefficients. The
@@ -31,6 +33,27 @@ impl Affine {
 
     pub(super) fn outputs(&self) -> usize {
         self.intercept.len()
+    }
+
+    /// The same of samples of whatever kind; of sparse ones only the entries are looked at.
+    pub(super) fn apply_samples(&self, x: Samples<'_>, class: &str) -> Result<Vec<f64>, RunError> {
+        match x {
+            Samples::Dense(x) => Ok(self.apply(x)),
+            Samples::Sparse(x) => Ok(self.apply_sparse(x)),
+            Samples::Texts(_) | Samples::Table(_) => Ok(self.apply(x.to_dense(class)?.view())),
+        }
+    }
+
+    fn apply_sparse(&self, x: &Csr) -> Vec<f64> {
+        let mut y = Vec::with_capacity(x.rows() * self.outputs());
+        for i in 0..x.rows() {
+            let (columns, values) = x.row(i);
+            for (coef, intercept) in self.coef.chunks_exact(self.features).zip(&self.intercept) {
+                let terms = columns.iter().zip(values).map(|(&column, value)| value * coef[column as usize]);
+                y.push(terms.sum::<f64>() + intercept);
+            }
+        }
+        y
     }
 
     /// `x` is `[rows, features]`, the answer `[rows, outputs]`, row-major.
@@ -139,6 +162,10 @@ mod tests {
             for (row, answer) in x.chunks_exact(features).zip(all.chunks_exact(outputs)) {
                 let alone = model.apply(ArrayView2::from_shape((1, features), row).unwrap());
                 prop_assert_eq!(&alone[..], answer);
+            }
+            let sparse = Csr::of(ArrayView2::from_shape((rows, features), &x).unwrap());
+            for (got, want) in model.apply_sparse(&sparse).iter().zip(&all) {
+                prop_assert!((got - want).abs() <= 1e-11, "{got} {want}");
             }
         }
     }

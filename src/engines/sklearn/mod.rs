@@ -28,6 +28,7 @@ mod forest;
 mod hist;
 mod imputing;
 mod isolation;
+mod json_rows;
 mod labels;
 mod linalg;
 mod linear;
@@ -41,6 +42,7 @@ mod registry;
 #[allow(dead_code, reason = "the families that take such samples follow")]
 mod samples;
 mod state;
+mod text;
 mod tree;
 
 use bytes::Bytes;

@@ -56,6 +56,7 @@ static FAMILIES: &[&[Row]] = &[
     super::linear::ROWS,
     super::pipeline::ROWS,
     super::preprocessing::ROWS,
+    super::text::ROWS,
     super::tree::ROWS,
 ];
 

@@ -130,6 +130,15 @@ impl Csr {
         Self { width, ends: vec![0], columns: Vec::new(), values: Vec::new() }
     }
 
+    /// The entries of a dense matrix, of no more columns than can be named.
+    pub(super) fn of(dense: ArrayView2<'_, f64>) -> Self {
+        let mut sparse = Self::new(dense.ncols());
+        for row in dense.rows() {
+            sparse.push_row((0u32..).zip(row.iter().copied()).filter(|(_, value)| *value != 0.0));
+        }
+        sparse
+    }
+
     /// Adds a row of (column, value) pairs: columns below the width, rising, no doubles.
     pub(super) fn push_row(&mut self, entries: impl IntoIterator<Item = (u32, f64)>) {
         for (column, value) in entries {

@@ -73,14 +73,14 @@ def array(values):
 
 
 def encoded(values):
-    """What a model is given: a data frame, a list of texts, numbers or an array of objects."""
+    """What a model is given: a data frame, a list of texts or of records, numbers or an array of objects."""
     if isinstance(values, pd.DataFrame):
         columns = [(str(name), values[name].to_numpy()) for name in values.columns]
         if any(column.dtype.kind not in "fiub" for _, column in columns):
             return {"kind": "table", "columns": [{"name": n, "values": array(c)} for n, c in columns]}
         return {"kind": "matrix", **array(values.to_numpy(dtype=float))}
     if isinstance(values, list):
-        return {"kind": "texts", "values": values}
+        return {"kind": "texts", "values": [v if isinstance(v, str) else json.dumps(v) for v in values]}
     values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
     if values.dtype.kind in "OUS":
         if values.ndim == 1:

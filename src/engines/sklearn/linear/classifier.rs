@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use ndarray::ArrayView2;
-
 use super::{Fitted, read};
 use crate::engines::sklearn::labels::Labels;
 use crate::engines::sklearn::math::{Affine, argmax, expit, softmax};
+use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
 use crate::servable::RunError;
@@ -224,13 +223,13 @@ impl Estimator for Classifier {
         &self.facts
     }
 
-    fn compute(
+    fn compute_samples(
         &self,
-        x: ArrayView2<'_, f64>,
+        x: Samples<'_>,
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let scores = self.affine.apply(x);
+        let scores = self.affine.apply_samples(x, self.facts.class)?;
         for &method in wanted {
             let elements = match (method, self.probability) {
                 (Method::PredictProba, Some(way)) => self.probabilities(way, &scores).into(),
@@ -242,7 +241,7 @@ impl Estimator for Classifier {
                 (Method::Predict, _) => self.choose(&scores),
                 _ => scores.clone().into(),
             };
-            answers.push(answer(x.nrows(), self.facts.gives(method), elements)?);
+            answers.push(answer(x.rows(), self.facts.gives(method), elements)?);
         }
         Ok(())
     }

@@ -1,9 +1,8 @@
 //! `SGDOneClassSVM`: inlier or outlier by the sign of a weighted sum.
 
-use ndarray::ArrayView2;
-
 use super::per_output;
 use crate::engines::sklearn::math::Affine;
+use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer};
 use crate::servable::RunError;
@@ -40,13 +39,13 @@ impl Estimator for OneClass {
         &self.facts
     }
 
-    fn compute(
+    fn compute_samples(
         &self,
-        x: ArrayView2<'_, f64>,
+        x: Samples<'_>,
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let decisions = self.affine.apply(x);
+        let decisions = self.affine.apply_samples(x, self.facts.class)?;
         for method in wanted {
             let elements = match method {
                 Method::Predict => {
@@ -56,7 +55,7 @@ impl Estimator for OneClass {
                 Method::ScoreSamples => decisions.iter().map(|d| d + self.offset).collect::<Vec<_>>().into(),
                 _ => decisions.clone().into(),
             };
-            answers.push(answer(x.nrows(), None, elements)?);
+            answers.push(answer(x.rows(), None, elements)?);
         }
         Ok(())
     }

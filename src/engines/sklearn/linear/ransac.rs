@@ -1,7 +1,6 @@
 //! `RANSACRegressor`: whatever was fitted on the inliers answers.
 
-use ndarray::ArrayView2;
-
+use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, ask};
 use crate::servable::RunError;
@@ -31,9 +30,9 @@ impl Estimator for Ransac {
         &self.facts
     }
 
-    fn compute(
+    fn compute_samples(
         &self,
-        x: ArrayView2<'_, f64>,
+        x: Samples<'_>,
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {

@@ -1,9 +1,8 @@
 //! Regressors: the weighted sum is the answer, through a link for some.
 
-use ndarray::ArrayView2;
-
 use super::{Fitted, read};
 use crate::engines::sklearn::math::Affine;
+use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
 use crate::servable::RunError;
@@ -46,19 +45,19 @@ impl Estimator for Regressor {
         &self.facts
     }
 
-    fn compute(
+    fn compute_samples(
         &self,
-        x: ArrayView2<'_, f64>,
+        x: Samples<'_>,
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
         let gives = self.facts.gives(Method::Predict);
         for _ in wanted {
-            let mut y = self.affine.apply(x);
+            let mut y = self.affine.apply_samples(x, self.facts.class)?;
             if self.link == Link::Log {
                 y.iter_mut().for_each(|value| *value = value.exp());
             }
-            answers.push(answer(x.nrows(), gives, y.into())?);
+            answers.push(answer(x.rows(), gives, y.into())?);
         }
         Ok(())
     }

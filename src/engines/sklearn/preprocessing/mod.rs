@@ -6,6 +6,8 @@ mod scalers;
 
 use super::registry::Row;
 
+pub(super) use rows::Norm;
+
 const PREPROCESSING: &str = "sklearn.preprocessing";
 const DATA: &[&str] = &["_data", "data"];
 
