@@ -211,6 +211,8 @@ pub fn check_any_bytes(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
@@ -351,5 +353,27 @@ mod tests {
         // A frame that is longer than frames may be is not waited for.
         let mut long = connection(&[vec![0xff, 0xff, 0xff, HEADERS, 4, 0, 0, 0, 1]]);
         assert_eq!(Mender::default().mend(&mut long), long.len());
+    }
+
+    proptest! {
+        /// Blocks of literals and noise, in frames of any kind, cut anywhere.
+        #[test]
+        fn hostile_frames_are_no_worse_off(
+            frames in prop::collection::vec(
+                (0u8..10, any::<u8>(), prop::collection::vec(
+                    prop_oneof![
+                        Just(b"\x41\x05%2Fab".to_vec()),
+                        Just(b"\x40\x0a:authority\x86\x55\x15\x63\x18\x61\xff".to_vec()),
+                        prop::collection::vec(any::<u8>(), 0..12),
+                    ], 0..6)),
+                0..6),
+            cut in 0usize..400,
+        ) {
+            let frames: Vec<_> =
+                frames.iter().map(|(kind, flags, parts)| frame(*kind, *flags, &parts.concat())).collect();
+            let mut bytes = connection(&frames);
+            bytes.truncate(bytes.len().saturating_sub(cut % (bytes.len() + 1)));
+            check_any_bytes(&bytes);
+        }
     }
 }

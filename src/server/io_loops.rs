@@ -15,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
+use tokio_rustls::server::TlsStream;
 
 use super::ServerError;
 use super::grpc::{Calls, Connection, Services};
@@ -185,7 +186,7 @@ async fn serve(
                     None => tokio::spawn(opening.serve(socket)),
                     Some(tls) => tokio::spawn(async move {
                         if let Some(socket) = handshake(tls, socket, limit, drained).await {
-                            opening.serve(socket).await;
+                            opening.behind(&socket).serve(socket).await;
                         }
                     }),
                 }
@@ -197,7 +198,7 @@ async fn serve(
                     None => tokio::spawn(opening.serve(Mended::new(socket))),
                     Some(tls) => tokio::spawn(async move {
                         if let Some(socket) = handshake(tls, socket, limit, drained).await {
-                            opening.serve(Mended::new(socket)).await;
+                            opening.behind(&socket).serve(Mended::new(socket)).await;
                         }
                     }),
                 }
@@ -221,6 +222,13 @@ struct Opening {
 }
 
 impl Opening {
+    /// The same for whoever came through this handshake.
+    fn behind<S>(self, stream: &TlsStream<S>) -> Self {
+        // There is one only where it is asked for and verified.
+        let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+        Self { peer: if has_certificate { Peer::Verified } else { self.peer }, ..self }
+    }
+
     /// Serves the connection to its end.
     async fn serve<S>(self, socket: S)
     where

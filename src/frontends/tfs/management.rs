@@ -17,16 +17,19 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A Unix socket: someone on this machine whom the file's permissions let in.
     Unix,
+    /// Someone with a certificate that was verified, wherever they are.
+    Verified,
 }
 
 impl Peer {
-    /// Whether it is on this machine: a loopback address, also when IPv4 is seen
-    /// through an IPv6 socket, or a Unix socket.
+    /// Whether it is known who it is: someone on this machine (a loopback address,
+    /// also when IPv4 is seen through an IPv6 socket, or a Unix socket), or with a
+    /// certificate.
     #[must_use]
-    pub fn is_local(self) -> bool {
+    pub fn is_known(self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix => true,
+            Self::Unix | Self::Verified => true,
         }
     }
 }
@@ -49,7 +52,8 @@ pub struct Management {
 }
 
 impl Management {
-    /// Calls from this machine, or with `allow_remote` from any, go to `manager`.
+    /// Calls from [known](Peer::is_known) peers, or with `allow_remote` from any, go
+    /// to `manager`.
     #[must_use]
     pub fn new(manager: Arc<dyn Manage>, allow_remote: bool) -> Self {
         Self { manager, allow_remote }
@@ -61,11 +65,12 @@ impl Management {
     /// # Errors
     /// PERMISSION_DENIED.
     pub fn open_to(&self, peer: Option<Peer>) -> Result<&dyn Manage, ServingError> {
-        if self.allow_remote || peer.is_some_and(Peer::is_local) {
+        if self.allow_remote || peer.is_some_and(Peer::is_known) {
             return Ok(&*self.manager);
         }
         let text = "models are managed from this machine only: call through its loopback address or Unix \
-                    socket, or start the server with --allow_remote_management";
+                    socket, or start the server with --allow_remote_management, or with TLS that verifies \
+                    clients (client_verify in --ssl_config_file)";
         Err(ServingError::new(Code::PermissionDenied, text))
     }
 }
@@ -84,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_manages_unless_all_may() {
+    fn only_this_machine_and_clients_with_a_certificate_manage_unless_all_may() {
         let local = Management::new(Arc::new(Anybody), false);
         let tcp = |address: &str| Some(Peer::Tcp(address.parse().unwrap()));
         for peer in [
@@ -93,6 +98,7 @@ mod tests {
             tcp("[::1]:5"),
             tcp("[::ffff:127.0.0.1]:5"),
             Some(Peer::Unix),
+            Some(Peer::Verified),
         ] {
             assert!(local.open_to(peer).is_ok(), "{peer:?}");
         }
