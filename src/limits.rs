@@ -228,6 +228,14 @@ pub const SOCKETS_WAITING_MAX: usize = 1024;
 /// Connections that the system may queue before they are accepted.
 pub const LISTEN_BACKLOG: u32 = 4096;
 
+// --- metrics -------------------------------------------------------------------
+
+/// Batch sizes that the reference's histogram of padding has a series each for.
+/// Without allowed sizes a batch may have any.
+pub const METRICS_BATCH_SIZES_MAX: usize = 64;
+/// One `--monitoring_config_file`, in bytes: it has two fields.
+pub const MONITORING_CONFIG_BYTES_MAX: u64 = 64 << 10;
+
 // --- REST ----------------------------------------------------------------------
 
 /// One request's body as it came over the wire, in bytes: the same as gRPC's.
