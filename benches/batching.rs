@@ -76,7 +76,8 @@ fn lane(fixed: Duration, per_row: Duration, batching: Option<&BatchParameters>) 
 
 async fn ask(lane: Arc<Lane>) -> Result<Vec<Tensor>, RunFailure> {
     let x = Tensor::new([1, 16], vec![1.0f32; 16].into()).expect("16 numbers");
-    Lane::run(lane, 0, SmallVec::from_iter([x]), SmallVec::from_iter([0]), None).await
+    let ran = Lane::run(lane, 0, SmallVec::from_iter([x]), SmallVec::from_iter([0]), None).await;
+    ran.map(|ran| ran.outputs)
 }
 
 /// What one round showed.

@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 
 use super::classify::{self, Classes};
 use super::predict::{run_failure, wrong_dtype};
-use super::{DataPlane, Examples, regress, signature_text};
+use super::{DataPlane, Examples, Served, regress, signature_text};
 use crate::error::{Code, ServingError};
-use crate::execution::Lane;
+use crate::execution::{Lane, Ran};
 use crate::ids::{ModelQuery, Version};
 use crate::lifecycle::Handle;
 use crate::servable::{DEFAULT_SIGNATURE, Method, Servable, Signature};
@@ -42,6 +42,8 @@ pub struct Inferred<T> {
     pub signature: Arc<str>,
     /// What it answered.
     pub result: T,
+    /// Who and when.
+    pub served: Served,
 }
 
 /// Several signatures of one model asked about the same examples.
@@ -92,9 +94,10 @@ impl DataPlane {
         let outputs = classify::Outputs::of(signature, self.options.signature_method_name_check)?;
         let examples = request.examples.len();
         let input = input(signature, request.examples)?;
-        let answers = run(&handle, position, input, outputs.wanted(), request.deadline).await?;
-        let result = outputs.read(answers, examples)?;
-        Ok(Inferred { version: handle.id().version, signature: Arc::clone(&signature.name), result })
+        let ran = run(&handle, position, input, outputs.wanted(), request.deadline).await?;
+        let result = outputs.read(ran.outputs, examples)?;
+        let (version, signature) = (handle.id().version, Arc::clone(&signature.name));
+        Ok(Inferred { version, signature, result, served: Served { handle, times: ran.times } })
     }
 
     /// Answers one Regress: one number for each example.
@@ -107,9 +110,10 @@ impl DataPlane {
         regress::check(signature, self.options.signature_method_name_check)?;
         let examples = request.examples.len();
         let input = input(signature, request.examples)?;
-        let answers = run(&handle, position, input, regress::wanted(), request.deadline).await?;
-        let result = regress::read(answers, examples)?;
-        Ok(Inferred { version: handle.id().version, signature: Arc::clone(&signature.name), result })
+        let ran = run(&handle, position, input, regress::wanted(), request.deadline).await?;
+        let result = regress::read(ran.outputs, examples)?;
+        let (version, signature) = (handle.id().version, Arc::clone(&signature.name));
+        Ok(Inferred { version, signature, result, served: Served { handle, times: ran.times } })
     }
 
     /// Answers one MultiInference: one result for each task, in their order. All
@@ -129,10 +133,11 @@ impl DataPlane {
         let mut results = Vec::with_capacity(plans.len());
         for plan in plans {
             let input = fitting(plan.signature, tensor.clone())?;
-            let answers = run(&handle, plan.position, input, plan.wanted(), request.deadline).await?;
-            let result = plan.read(answers, examples)?;
-            let signature = Arc::clone(&plan.signature.name);
-            results.push(Inferred { version: handle.id().version, signature, result });
+            let ran = run(&handle, plan.position, input, plan.wanted(), request.deadline).await?;
+            let result = plan.read(ran.outputs, examples)?;
+            let (version, signature) = (handle.id().version, Arc::clone(&plan.signature.name));
+            let served = Served { handle: handle.clone(), times: ran.times };
+            results.push(Inferred { version, signature, result, served });
         }
         Ok(results)
     }
@@ -277,7 +282,7 @@ async fn run(
     inputs: SmallVec<[Tensor; 2]>,
     wanted: SmallVec<[usize; 4]>,
     deadline: Option<Instant>,
-) -> Result<Vec<Tensor>, ServingError> {
+) -> Result<Ran, ServingError> {
     Lane::run(handle.clone(), position, inputs, wanted, deadline).await.map_err(run_failure)
 }
 

@@ -22,7 +22,7 @@ pub use rehearsal::{Rehearsal, rehearse};
 use std::sync::Arc;
 
 use crate::error::ServingError;
-use crate::execution::Lane;
+use crate::execution::{Lane, RunTimes};
 use crate::ids::{ModelName, ModelQuery};
 use crate::lifecycle::{Handle, Reader, StateMonitor, VersionStatus};
 
@@ -33,6 +33,16 @@ pub struct DataPlane {
     models: Reader<Lane>,
     states: Arc<StateMonitor>,
     options: Options,
+}
+
+/// Who answered, and when the run was where: what a door counts when its answer is
+/// made. The version stays while this does.
+#[derive(Debug)]
+pub struct Served {
+    /// The version.
+    pub handle: Handle<Lane>,
+    /// Its run.
+    pub times: RunTimes,
 }
 
 /// How strict the data plane is.

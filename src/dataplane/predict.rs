@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::DataPlane;
+use super::{DataPlane, Served};
 use crate::error::{Code, ServingError};
-use crate::execution::{Lane, RunFailure};
+use crate::execution::{Lane, Ran, RunFailure};
 use crate::ids::{ModelQuery, Version};
 use crate::lifecycle::Handle;
 use crate::servable::{RunError, Servable, Signature, TensorSpec};
@@ -38,6 +38,8 @@ pub struct Predicted {
     pub signature: Arc<str>,
     /// The outputs, by name.
     pub outputs: NamedTensors,
+    /// Who and when.
+    pub served: Served,
 }
 
 impl DataPlane {
@@ -69,9 +71,11 @@ impl DataPlane {
         let name = Arc::clone(&signature.name);
         let names: SmallVec<[Arc<str>; 4]> =
             wanted.iter().map(|&i| Arc::clone(&signature.outputs[i].name)).collect();
-        let tensors =
-            Lane::run(handle, position, inputs, wanted, request.deadline).await.map_err(run_failure)?;
-        Ok(Predicted { version, signature: name, outputs: names.into_iter().zip(tensors).collect() })
+        let Ran { outputs, times } = Lane::run(handle.clone(), position, inputs, wanted, request.deadline)
+            .await
+            .map_err(run_failure)?;
+        let outputs = names.into_iter().zip(outputs).collect();
+        Ok(Predicted { version, signature: name, outputs, served: Served { handle, times } })
     }
 }
 

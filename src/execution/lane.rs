@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::batch::{self, BatchFailure, BatchOptions, Batching};
 use super::{ComputePool, CostModel, pool::LaneId};
 use crate::servable::{Call, RunError, Servable};
+use crate::telemetry::{Rejection, VersionMetrics};
 use crate::tensor::{DType, Elements, Shape, Tensor};
 
 /// How servables are run.
@@ -51,13 +52,47 @@ pub enum RunFailure {
     Batch(#[from] BatchFailure),
 }
 
+impl RunFailure {
+    /// Why the request was turned away; `None` when that was the model's doing, or
+    /// the request is none for a batch.
+    fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::Run(_) => None,
+            Self::DeadlineExceeded => Some(Rejection::DeadlineExceeded),
+            Self::QueueFull { .. } => Some(Rejection::QueueFull),
+            Self::Batch(failure) => failure.rejection(),
+        }
+    }
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// The wanted outputs, in the order in which they were wanted.
+    pub outputs: Vec<Tensor>,
+    /// When it was where.
+    pub times: RunTimes,
+}
+
+/// When a run was where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunTimes {
+    /// When it was asked for.
+    pub entered: Instant,
+    /// When its answer was back.
+    pub returned: Instant,
+    /// How long the model took of that, with its batch if it ran in one. The rest
+    /// was waiting.
+    pub computed: Duration,
+}
+
 thread_local! {
     /// Counts this thread's inline runs, to measure one in [`MEASURE_EVERY`].
     static RUNS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Measuring each inline run would cost two clock reads and a cache line that
-/// the loops share; one in sixteen tells as much.
+/// Taking note of each inline run would cost a cache line that the loops share; one
+/// in sixteen tells as much.
 const MEASURE_EVERY: u32 = 16;
 
 /// A loaded servable with its cost and its queue: what the catalog holds.
@@ -68,6 +103,7 @@ pub struct Lane {
     pool: Arc<ComputePool>,
     id: LaneId,
     options: LaneOptions,
+    metrics: Arc<VersionMetrics>,
     /// Whether and how requests are batched.
     pub(super) batching: Option<Arc<Batching>>,
 }
@@ -78,7 +114,8 @@ impl Lane {
     #[must_use]
     pub fn new(servable: Arc<dyn Servable>, pool: Arc<ComputePool>, options: LaneOptions) -> Self {
         let id = pool.lane();
-        let lane = Self { id, servable, cost: CostModel::default(), pool, options, batching: None };
+        let (cost, metrics) = (CostModel::default(), VersionMetrics::unlisted());
+        let lane = Self { id, servable, cost, pool, options, metrics, batching: None };
         lane.warm_up();
         lane
     }
@@ -88,6 +125,18 @@ impl Lane {
     pub fn batched(self, options: BatchOptions) -> Self {
         let batching = Some(Arc::new(Batching::new(options, &self.pool, self.id)));
         Self { batching, ..self }
+    }
+
+    /// The same, its runs counted here.
+    #[must_use]
+    pub fn counted(self, metrics: Arc<VersionMetrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Where its runs are counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<VersionMetrics> {
+        &self.metrics
     }
 
     /// Takes note of what a run cost.
@@ -141,6 +190,11 @@ impl Lane {
         Ok(answer)
     }
 
+    /// Counts a request that goes no further.
+    fn refused(&self, failure: RunFailure) -> RunFailure {
+        counted(&self.metrics, failure)
+    }
+
     fn is_cheap(&self, rows: usize) -> bool {
         self.cost.estimate(rows).is_some_and(|cost| cost < self.options.inline_below)
     }
@@ -160,41 +214,61 @@ impl Lane {
         inputs: SmallVec<[Tensor; 2]>,
         outputs: SmallVec<[usize; 4]>,
         deadline: Option<Instant>,
-    ) -> Result<Vec<Tensor>, RunFailure>
+    ) -> Result<Ran, RunFailure>
     where
         H: Deref<Target = Self> + Send + Sync + 'static,
     {
+        let entered = Instant::now();
         let rows = inputs.iter().find_map(|t| t.shape().first().copied()).unwrap_or(1);
         let mut is_cheap = lane.is_cheap(rows);
         if let Some(batching) = &lane.batching {
-            let rows = batching.check(&inputs)?;
+            let rows = batching.check(&inputs).map_err(|why| lane.refused(why.into()))?;
             is_cheap &= batching.lets_cheap_runs_pass();
             if !is_cheap {
-                let batching = Arc::clone(batching);
+                let (batching, metrics) = (Arc::clone(batching), Arc::clone(&lane.metrics));
+                let run = batch::run(lane, batching, signature, rows, inputs, outputs, deadline);
                 // In a box, so that the future of a cheap run stays small.
-                return Box::pin(batch::run(lane, batching, signature, rows, inputs, outputs, deadline))
-                    .await;
+                return Box::pin(run).await.map_err(|failure| counted(&metrics, failure));
             }
         }
         if is_cheap {
-            if deadline.is_some_and(|at| at <= Instant::now()) {
-                return Err(RunFailure::DeadlineExceeded);
+            if deadline.is_some_and(|at| at <= entered) {
+                return Err(lane.refused(RunFailure::DeadlineExceeded));
             }
-            let call = Call { signature, inputs, outputs: &outputs };
+            let outputs = run_caught(lane.servable(), Call { signature, inputs, outputs: &outputs })?;
+            let returned = Instant::now();
+            let computed = returned.saturating_duration_since(entered);
             let tick = RUNS.get().wrapping_add(1);
             RUNS.set(tick);
-            if !tick.is_multiple_of(MEASURE_EVERY) {
-                return Ok(run_caught(lane.servable(), call)?);
+            if tick.is_multiple_of(MEASURE_EVERY) {
+                lane.cost.record(rows, computed);
             }
-            let start = Instant::now();
-            let answer = run_caught(lane.servable(), call)?;
-            lane.cost.record(rows, start.elapsed());
-            return Ok(answer);
+            return Ok(Ran { outputs, times: RunTimes { entered, returned, computed } });
         }
 
+        let metrics = Arc::clone(&lane.metrics);
+        let answer = Self::run_on_pool(lane, signature, rows, inputs, outputs, deadline);
+        let (outputs, computed) = answer.await.map_err(|failure| counted(&metrics, failure))?;
+        Ok(Ran { outputs, times: RunTimes { entered, returned: Instant::now(), computed } })
+    }
+
+    /// Runs one call on the pool, and tells how long the model took.
+    async fn run_on_pool<H>(
+        lane: H,
+        signature: usize,
+        rows: usize,
+        inputs: SmallVec<[Tensor; 2]>,
+        outputs: SmallVec<[usize; 4]>,
+        deadline: Option<Instant>,
+    ) -> Result<(Vec<Tensor>, Duration), RunFailure>
+    where
+        H: Deref<Target = Self> + Send + Sync + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let (pool, id, queued_max) = (Arc::clone(&lane.pool), lane.id, lane.options.queued_max);
+        let waiting = lane.metrics.waiting(Instant::now());
         let task = move || {
+            drop(waiting);
             // The caller has left, or nobody waits for so late an answer.
             if reply.is_closed() || deadline.is_some_and(|at| at <= Instant::now()) {
                 let _ = reply.send(Err(RunFailure::DeadlineExceeded));
@@ -203,13 +277,14 @@ impl Lane {
             let call = Call { signature, inputs, outputs: &outputs };
             let start = Instant::now();
             let answer = run_caught(lane.servable(), call);
+            let computed = start.elapsed();
             if answer.is_ok() {
-                lane.cost.record(rows, start.elapsed());
+                lane.cost.record(rows, computed);
             }
             // The handle goes first, so that whoever has the answer does not
             // find the version still held.
             drop(lane);
-            let _ = reply.send(answer.map_err(RunFailure::from));
+            let _ = reply.send(answer.map(|outputs| (outputs, computed)).map_err(RunFailure::from));
         };
         pool.submit(id, queued_max, Box::new(task)).map_err(|queued| RunFailure::QueueFull { queued })?;
         let lost = |_| Err(RunError::Internal("the compute pool closed before the run".to_owned()).into());
@@ -221,6 +296,13 @@ impl Lane {
             },
         }
     }
+}
+
+fn counted(metrics: &VersionMetrics, failure: RunFailure) -> RunFailure {
+    if let Some(reason) = failure.rejection() {
+        metrics.rejected(reason);
+    }
+    failure
 }
 
 /// Runs a servable; a panic becomes that run's error, and the server lives.
@@ -333,8 +415,8 @@ mod tests {
 
     async fn ask(lane: &Arc<Lane>, x: f64, deadline: Option<Instant>) -> Result<bool, RunFailure> {
         let inputs = SmallVec::from_iter([Tensor::vector(vec![x].into())]);
-        let answer = Lane::run(Arc::clone(lane), 0, inputs, SmallVec::from_iter([0]), deadline).await?;
-        let Elements::Bool(on_pool) = answer[0].elements() else { panic!("a bool") };
+        let ran = Lane::run(Arc::clone(lane), 0, inputs, SmallVec::from_iter([0]), deadline).await?;
+        let Elements::Bool(on_pool) = ran.outputs[0].elements() else { panic!("a bool") };
         Ok(on_pool[0] == 1)
     }
 

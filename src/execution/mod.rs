@@ -12,5 +12,5 @@ mod timer;
 
 pub use batch::{BatchFailure, BatchOptions, BatchOptionsError, BatchParameters};
 pub use cost::CostModel;
-pub use lane::{Lane, LaneOptions, RunFailure};
+pub use lane::{Lane, LaneOptions, Ran, RunFailure, RunTimes};
 pub use pool::ComputePool;

@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::limits;
+
 /// A child of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -173,6 +175,31 @@ impl ModelDir {
         self.storage.read(&self.path_of(name), bytes_max)
     }
 
+    /// The length of all files in it, and in the folders below, in bytes; what cannot
+    /// be looked at counts nothing. Stops at [`limits::VERSION_TREE_ENTRIES_MAX`]
+    /// entries and [`limits::VERSION_TREE_DEPTH_MAX`] folders within folders.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let mut folders = vec![(self.folder.clone(), 0)];
+        let (mut bytes, mut entries) = (0u64, 0);
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in self.storage.list(&folder).unwrap_or_default() {
+                entries += 1;
+                if entries > limits::VERSION_TREE_ENTRIES_MAX {
+                    return bytes;
+                }
+                match entry.kind {
+                    EntryKind::File { bytes: length, .. } => bytes = bytes.saturating_add(length),
+                    EntryKind::Folder { .. } if depth < limits::VERSION_TREE_DEPTH_MAX => {
+                        folders.push((format!("{folder}/{}", entry.name), depth + 1));
+                    }
+                    EntryKind::Folder { .. } | EntryKind::Unreachable { .. } => {}
+                }
+            }
+        }
+        bytes
+    }
+
     /// How a person would name a file in it, or the folder itself for `""`.
     #[must_use]
     pub fn display(&self, name: &str) -> String {
@@ -205,6 +232,16 @@ impl Eq for ModelDir {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bytes_of_a_folder_are_those_of_all_its_files() {
+        let storage = Arc::new(MemoryStorage::new());
+        storage.write("m/1/model.pkl", &b"12345"[..]);
+        storage.write("m/1/assets.extra/deep/file", &b"678"[..]);
+        storage.write("m/2/model.pkl", &b"other"[..]);
+        let dir = |folder| ModelDir::new(Arc::clone(&storage) as Arc<dyn Storage>, folder);
+        assert_eq!((dir("m/1").bytes(), dir("m/2").bytes(), dir("m/3").bytes()), (8, 5, 0));
+    }
 
     #[test]
     fn a_path_leads_only_down() {

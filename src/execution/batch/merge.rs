@@ -13,6 +13,7 @@ use crate::execution::lane::run_caught;
 use crate::execution::{Lane, RunFailure};
 use crate::limits;
 use crate::servable::{Call, RunError};
+use crate::telemetry::Batch;
 use crate::tensor::{RowsError, Tensor, concat_rows, pad_rows, slice_rows, split_rows};
 
 /// Runs the parts together; one answer for each, in their order. A part that is
@@ -38,6 +39,7 @@ pub(super) fn run(
     };
     // Any of the handles will do: they are all of this version.
     let lane: &Lane = &parts[0].source.lane;
+    lane.metrics().batch_ran(&Batch { requests: &pieces, inputs: inputs.len(), padded_rows: padded });
     let start = Instant::now();
     let answer = run_caught(lane.servable(), Call { signature: *signature, inputs, outputs })?;
     lane.record(padded, start.elapsed());

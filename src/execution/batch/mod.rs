@@ -29,10 +29,11 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::pool::{LaneId, Shared};
-use super::{ComputePool, Lane, RunFailure};
+use super::{ComputePool, Lane, Ran, RunFailure, RunTimes};
 use crate::error::Code;
 use crate::limits;
 use crate::servable::RunError;
+use crate::telemetry::{Rejection, Waiting};
 use crate::tensor::{Tensor, concat_rows};
 use queue::{Caller, Queue, Wake};
 use shapes::RowShapes;
@@ -135,6 +136,21 @@ impl BatchFailure {
             Self::ScalarOutput | Self::OutputRows => Code::FailedPrecondition,
         }
     }
+
+    /// Why the request was turned away, where it would be welcome at another time or
+    /// in smaller parts.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::QueueFull { .. } | Self::NoCapacity { .. } | Self::TooManyQueues { .. } => {
+                Some(Rejection::QueueFull)
+            }
+            Self::Expired => Some(Rejection::DeadlineExceeded),
+            Self::TooLarge { .. } | Self::Padding { .. } => Some(Rejection::TooLarge),
+            Self::NoInput | Self::ScalarInput | Self::UnequalRows | Self::ScalarOutput | Self::OutputRows => {
+                None
+            }
+        }
+    }
 }
 
 /// A signature, and its wanted outputs in rising order: what has a queue.
@@ -168,7 +184,17 @@ struct Source {
 struct Part {
     source: Arc<Source>,
     rows: Range<usize>,
-    reply: oneshot::Sender<Result<Vec<Tensor>, RunFailure>>,
+    /// Until a batch is taken from the queue.
+    waiting: Option<Waiting>,
+    reply: oneshot::Sender<Result<Answer, RunFailure>>,
+}
+
+/// The answer to a part.
+struct Answer {
+    outputs: Vec<Tensor>,
+    /// When its batch began to run, and when it was done.
+    began: Instant,
+    ended: Instant,
 }
 
 impl std::fmt::Debug for Part {
@@ -256,7 +282,8 @@ impl Batching {
         }
         drop(state);
         self.send(key, wake);
-        if let Some(parts) = batch {
+        if let Some(mut parts) = batch {
+            parts.iter_mut().filter_map(|part| part.waiting.take()).for_each(|one| one.joins_batch(now));
             self.answer(key, parts, BatchFailure::Expired.into());
         }
     }
@@ -279,14 +306,18 @@ impl Batching {
             return;
         }
         match merge::run(key, &mut alive, &self.options) {
-            Ok(answers) => finish(alive, answers.into_iter().map(Ok)),
+            Ok(answers) => {
+                let (began, ended) = (now, Instant::now());
+                let answer = |outputs| Ok(Answer { outputs, began, ended });
+                finish(alive, answers.into_iter().map(answer));
+            }
             Err(RunFailure::Run(_)) if alive.len() > 1 => {
                 let second = alive.split_off(alive.len() / 2);
                 for half in [alive, second] {
                     self.answer(key, half, RunFailure::DeadlineExceeded);
                 }
             }
-            Err(failure) => finish(alive, std::iter::repeat(Err(failure))),
+            Err(failure) => finish(alive, std::iter::repeat_with(|| Err(failure.clone()))),
         }
     }
 
@@ -306,7 +337,7 @@ impl Batching {
 /// answer does not find the version still held.
 fn finish(
     parts: impl IntoIterator<Item = Part>,
-    answers: impl IntoIterator<Item = Result<Vec<Tensor>, RunFailure>>,
+    answers: impl IntoIterator<Item = Result<Answer, RunFailure>>,
 ) {
     let replies: Vec<_> = parts.into_iter().map(|part| part.reply).collect();
     for (reply, answer) in replies.into_iter().zip(answers) {
@@ -344,7 +375,7 @@ pub(super) async fn run<H>(
     inputs: SmallVec<[Tensor; 2]>,
     outputs: SmallVec<[usize; 4]>,
     deadline: Option<Instant>,
-) -> Result<Vec<Tensor>, RunFailure>
+) -> Result<Ran, RunFailure>
 where
     H: Deref<Target = Lane> + Send + Sync + 'static,
 {
@@ -356,12 +387,13 @@ where
     rising.sort_unstable();
     let key: Key = (signature, rising);
     let shapes = RowShapes::of(&inputs);
+    let metrics = Arc::clone(lane.metrics());
     let source = Arc::new(Source { inputs, deadline, lane: Box::new(lane) });
     let mut answers: SmallVec<[oneshot::Receiver<_>; 1]> = SmallVec::new();
     let part = |rows| {
         let (reply, answer) = oneshot::channel();
         answers.push(answer);
-        Part { source: Arc::clone(&source), rows, reply }
+        Part { source: Arc::clone(&source), rows, waiting: Some(metrics.waiting(now)), reply }
     };
 
     let id = batching.enqueue(&key, rows, &shapes, now, part)?;
@@ -369,7 +401,7 @@ where
 
     let mut place = Place { batching: &batching, key: &key, id, taken: true };
     let collect = async {
-        let mut parts = SmallVec::<[Vec<Tensor>; 1]>::new();
+        let mut parts = SmallVec::<[Answer; 1]>::new();
         for answer in answers {
             let lost =
                 |_| Err(RunError::Internal("the compute pool closed before the run".to_owned()).into());
@@ -387,7 +419,12 @@ where
     }?;
     // All of it has run.
     place.taken = false;
-    in_order(joined(parts)?, &key.1, &outputs)
+    let began = parts.iter().map(|part| part.began).min().unwrap_or(now);
+    let ended = parts.iter().map(|part| part.ended).max().unwrap_or(now);
+    let computed = ended.saturating_duration_since(began);
+    let parts = parts.into_iter().map(|part| part.outputs).collect();
+    let outputs = in_order(joined(parts)?, &key.1, &outputs)?;
+    Ok(Ran { outputs, times: RunTimes { entered: now, returned: Instant::now(), computed } })
 }
 
 /// Joins the answers to the parts of a request.

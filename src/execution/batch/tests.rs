@@ -123,7 +123,8 @@ impl Scene {
     ) -> Result<Vec<Tensor>, String> {
         let deadline = deadline.map(|after| Instant::now() + after);
         let (inputs, outputs) = (SmallVec::from_iter([input]), SmallVec::from_slice(outputs));
-        Lane::run(Arc::clone(&self.lane), 0, inputs, outputs, deadline).await.map_err(|why| why.to_string())
+        let ran = Lane::run(Arc::clone(&self.lane), 0, inputs, outputs, deadline).await;
+        ran.map(|ran| ran.outputs).map_err(|why| why.to_string())
     }
 
     async fn ask(&self, input: Tensor) -> Result<Tensor, String> {
@@ -448,7 +449,7 @@ proptest! {
             (task, n, width, x)
         }).collect();
         for (task, n, width, x) in asked {
-            let answer = runtime.block_on(task).unwrap();
+            let answer = runtime.block_on(task).unwrap().map(|ran| ran.outputs);
             if x.contains(&BAD) {
                 let refused = RunError::InvalidInput("a bad number".to_owned());
                 prop_assert_eq!(answer, Err(RunFailure::Run(refused)));
