@@ -159,12 +159,7 @@ pub const FLAGS: &[Flag] = &[
     ignored("prefer_tflite_model", Bool, "false", NO_TFLITE),
     ignored("num_tflite_pools", Int32, "", NO_TFLITE),
     ignored("num_tflite_interpreters_per_pool", Int32, "", NO_TFLITE),
-    ignored(
-        "enable_signature_method_name_check",
-        Bool,
-        "false",
-        "the method names of all signatures here are the ones that it would let pass",
-    ),
+    honoured("enable_signature_method_name_check", Bool, "as there"),
     ignored("xla_cpu_compilation_enabled", Bool, "false", NO_XLA),
     ignored("xla_gpu_compilation_enabled", Bool, "false", NO_XLA),
     ignored("enable_profiler", Bool, "false", "there is no TensorFlow runtime whose profile could be taken"),

@@ -78,6 +78,11 @@ pub struct ServeFlags {
     )]
     pub rest_api_timeout_in_ms: i64,
 
+    /// Whether and where metrics are served on the REST port: a text-format MonitoringConfig
+    /// [default: at /monitoring/prometheus/metrics]
+    #[arg(long = "monitoring_config_file", value_name = "FILE", help_heading = "REST")]
+    pub monitoring_config_file: Option<OsString>,
+
     /// Let browsers call REST from other sites (CORS headers in every answer)
     #[arg(long = "rest_api_enable_cors_support", help_heading = "REST", num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true",
@@ -119,6 +124,12 @@ pub struct ServeFlags {
           require_equals = true, default_value_t = false, default_missing_value = "true",
           value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub enable_serialization_as_tensor_content: bool,
+
+    /// Let Classify and Regress use signatures of their own method alone
+    #[arg(long = "enable_signature_method_name_check", help_heading = "What to serve", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub enable_signature_method_name_check: bool,
 
     /// Look for new versions this often, besides when the file system says so;
     /// 0: only once, at start; negative: only when the file system says so

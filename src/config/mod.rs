@@ -6,6 +6,7 @@ pub mod flag_table;
 mod flags;
 mod grpc_options;
 mod model_list;
+mod monitoring;
 mod request_log;
 pub mod textproto;
 mod tls;
@@ -17,6 +18,7 @@ pub use flags::{LogFormat, ServeFlags, normalize};
 pub use grpc_options::{CHANNEL_ARGUMENTS, GrpcOptions};
 pub(crate) use model_list::unsupported_type;
 pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config};
+pub use monitoring::DEFAULT_METRICS_PATH;
 pub use request_log::{RequestLogConfig, RequestLogFlags};
 pub use tls::{TlsFile, TlsFlags, read_ssl_config};
 
@@ -116,6 +118,10 @@ pub struct ServerConfig {
     pub rest_timeout: Option<Duration>,
     /// Whether REST answers carry CORS headers.
     pub rest_cors: bool,
+    /// Where the metrics are on the REST port; `None` for nowhere.
+    pub metrics_path: Option<String>,
+    /// Whether Classify and Regress want a signature of their own method.
+    pub signature_method_name_check: bool,
     /// How often the repository is looked at without a hint.
     pub poll: Poll,
     /// How long a version's files must have rested before it is loaded.
@@ -217,6 +223,13 @@ impl ServerConfig {
             warnings.push(format!("--ssl_config_file is for gRPC alone, and {plain}"));
         }
         let (batching, threads_of_batches) = batching::resolve(&flags.batching)?;
+        let monitoring = given(flags.monitoring_config_file.as_ref());
+        if monitoring.is_some() && rest_port == 0 {
+            warnings.push(
+                "--monitoring_config_file has no effect: metrics are on the REST port, and there is none"
+                    .to_owned(),
+            );
+        }
         Ok(Self {
             models,
             model_config_file,
@@ -241,6 +254,8 @@ impl ServerConfig {
                 .filter(|&ms| ms > 0)
                 .map(Duration::from_millis),
             rest_cors: flags.rest_api_enable_cors_support,
+            metrics_path: monitoring::metrics_path(monitoring.as_deref())?,
+            signature_method_name_check: flags.enable_signature_method_name_check,
             poll: Poll::from_seconds(flags.file_system_poll_wait_seconds.into()),
             settle: Duration::from_millis(flags.version_settle_ms),
             follow_symlinks: flags.follow_symlinks,

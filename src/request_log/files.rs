@@ -10,7 +10,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::queue::Queued;
@@ -75,7 +74,7 @@ impl Files {
         let open = match self.current(&model, bytes) {
             Ok(open) => open,
             Err(error) => {
-                model.counters.failed.fetch_add(1, Relaxed);
+                model.counters.fail();
                 return Err(error);
             }
         };
@@ -189,8 +188,10 @@ impl Open {
             Err(_) => _ = self.file.set_len(self.written),
         }
         for counters in self.pending.drain(..) {
-            let counter = if outcome.is_ok() { &counters.written } else { &counters.failed };
-            counter.fetch_add(1, Relaxed);
+            match outcome {
+                Ok(()) => counters.write(),
+                Err(_) => counters.fail(),
+            }
         }
         self.buffer.clear();
         outcome.map_err(|source| WriteError { path: self.path.display().to_string(), source })

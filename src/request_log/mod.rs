@@ -27,8 +27,10 @@ pub use settings::{NotARate, RequestLogSettings, SamplingRate};
 
 use self::files::Files;
 use self::queue::{Queue, Queued};
+use crate::error::Code;
 use crate::ids::ModelName;
 use crate::limits;
+use crate::telemetry::{Metrics, ModelMetrics};
 
 /// One call, ready to be written. It is encoded on the log's own thread.
 pub trait Record: fmt::Debug + Send {
@@ -64,6 +66,31 @@ struct Counters {
     written: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
+    metrics: Option<Arc<ModelMetrics>>,
+}
+
+impl Counters {
+    /// A record is in a file.
+    fn write(&self) {
+        self.count(&self.written, Code::Ok);
+    }
+
+    /// There was no room for one.
+    fn drop_one(&self) {
+        self.count(&self.dropped, Code::ResourceExhausted);
+    }
+
+    /// One could not be written.
+    fn fail(&self) {
+        self.count(&self.failed, Code::Internal);
+    }
+
+    fn count(&self, counter: &AtomicU64, code: Code) {
+        counter.fetch_add(1, Relaxed);
+        if let Some(metrics) = &self.metrics {
+            metrics.request_logged(code);
+        }
+    }
 }
 
 /// One recorded model.
@@ -77,6 +104,8 @@ struct ModelLog {
 #[derive(Debug)]
 struct Shared {
     rotation: Rotation,
+    /// Where records are counted besides.
+    metrics: Option<Arc<Metrics>>,
     /// Whether there is anything in `models`: spares everybody else the lock.
     any: AtomicBool,
     models: RwLock<HashMap<ModelName, Arc<ModelLog>>>,
@@ -92,17 +121,19 @@ pub struct RequestLog(Arc<Shared>);
 impl Default for RequestLog {
     /// Records nothing until it is configured.
     fn default() -> Self {
-        Self::new(Rotation::default())
+        Self::new(Rotation::default(), None)
     }
 }
 
 impl RequestLog {
     /// A log whose files are replaced by new ones as `rotation` says. It records
-    /// nothing, and has no thread, until it is configured.
+    /// nothing, and has no thread, until it is configured. What becomes of records is
+    /// counted in `metrics` too.
     #[must_use]
-    pub fn new(rotation: Rotation) -> Self {
+    pub fn new(rotation: Rotation, metrics: Option<Arc<Metrics>>) -> Self {
         Self(Arc::new(Shared {
             rotation,
+            metrics,
             any: AtomicBool::new(false),
             models: RwLock::default(),
             queue: Queue::default(),
@@ -124,7 +155,11 @@ impl RequestLog {
             let log = match known.filter(|known| known.target == target) {
                 Some(known) => Arc::clone(known),
                 None => {
-                    let counters = known.map(|known| Arc::clone(&known.counters)).unwrap_or_default();
+                    let new = || {
+                        let metrics = shared.metrics.as_ref().map(|metrics| metrics.model(&name));
+                        Arc::new(Counters { metrics, ..Counters::default() })
+                    };
+                    let counters = known.map_or_else(new, |known| Arc::clone(&known.counters));
                     tracing::info!(model = %name, files = %target.prefix.display(), rate = target.rate.get(),
                         "requests are logged");
                     Arc::new(ModelLog { target, counters })
@@ -231,7 +266,7 @@ impl Sample {
     }
 
     fn drop_it(&self) {
-        self.model.counters.dropped.fetch_add(1, Relaxed);
+        self.model.counters.drop_one();
         self.shared.queue.note_dropped();
     }
 }

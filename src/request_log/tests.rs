@@ -72,7 +72,7 @@ fn what_is_sampled_is_written_in_order_to_files_that_rotate() {
     let folder = tempfile::tempdir().unwrap();
     // Two records of five bytes and their frames.
     let rotation = Rotation { file_bytes: 42, files_kept: None, ..Rotation::default() };
-    let log = RequestLog::new(rotation);
+    let log = RequestLog::new(rotation, None);
     log.configure(targets(&folder.path().join("below/m"), &[("all", 1.0), ("none", 0.0)]));
     for text in ["a0000", "b0000", "c0000", "d0000", "e0000"] {
         log.sample("all").unwrap().record(Box::new(Text(text)));
@@ -106,7 +106,7 @@ fn old_files_are_closed_and_of_many_the_oldest_are_deleted() {
     std::fs::write(folder.path().join("m-b-20200101T000000Z-000000.tfrecord"), "another's").unwrap();
     std::fs::write(folder.path().join("m-20200101T000000Z-000000.tfrecord"), "ours").unwrap();
     let file_age = Duration::from_millis(50);
-    let log = RequestLog::new(Rotation { file_age, files_kept: Some(2), ..Rotation::default() });
+    let log = RequestLog::new(Rotation { file_age, files_kept: Some(2), ..Rotation::default() }, None);
     log.configure(targets(&folder.path().join("m"), &[("m", 1.0)]));
     for text in ["first", "second", "third"] {
         log.sample("m").unwrap().record(Box::new(Text(text)));

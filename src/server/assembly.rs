@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,9 +13,10 @@ use super::listeners::{Listener, SocketFile};
 use super::loader::ModelLoader;
 use super::reload::{self, Look};
 use super::tls::Keys;
+use super::warm_up::WarmUp;
 use super::{ServerError, io_loops, request_log};
 use crate::config::{BatchingConfig, GrpcOptions, Models, ServerConfig};
-use crate::dataplane::DataPlane;
+use crate::dataplane::{self, DataPlane};
 use crate::execution::{ComputePool, Lane, LaneOptions};
 use crate::ids::ModelName;
 use crate::lifecycle::{self, Aspired, AspiredVersion, Catalog, Manager, ManagerHandle, StateMonitor};
@@ -27,6 +28,7 @@ use crate::repository::{
 use crate::request_log::RequestLog;
 use crate::security::Protocols;
 use crate::storage::{DiskStorage, LinkPolicy, Storage};
+use crate::telemetry::{Metrics, Recorder};
 
 /// A server that has its ports and is loading its models. [`App::run`] serves.
 #[derive(Debug)]
@@ -46,6 +48,9 @@ pub struct App {
     pub(super) states: Arc<StateMonitor>,
     /// Where the doors leave what is to be recorded.
     pub(super) request_log: RequestLog,
+    pub(super) metrics: Arc<Metrics>,
+    /// One for each I/O loop; taken when they start.
+    pub(super) recorders: Vec<Recorder>,
     /// What the last look at the models found.
     pub(super) looks: tokio::sync::watch::Receiver<Look>,
 }
@@ -99,10 +104,10 @@ impl App {
         };
         let (manager, catalog, states) = Manager::start(options).map_err(ServerError::Thread)?;
         let (tell, looks) = tokio::sync::watch::channel(Look::default());
-        let request_log = RequestLog::new(config.request_log.rotation);
-        let watch =
-            watch(&config, manager.clone(), request_log.clone(), tell).map_err(ServerError::Thread)?;
-        let watch = Some(watch);
+        let (metrics, recorders) = Metrics::start(config.io_threads);
+        let request_log = RequestLog::new(config.request_log.rotation, Some(Arc::clone(&metrics)));
+        let counted = (request_log.clone(), Arc::clone(&metrics));
+        let watch = Some(watch(&config, manager.clone(), counted, tell).map_err(ServerError::Thread)?);
         Ok(Self {
             config,
             sockets,
@@ -116,6 +121,8 @@ impl App {
             catalog,
             states,
             request_log,
+            metrics,
+            recorders,
             looks,
         })
     }
@@ -162,8 +169,12 @@ impl App {
     /// A data plane for one more I/O loop, or for whoever asks from within.
     #[must_use]
     pub fn data_plane(&self) -> DataPlane {
-        DataPlane::new(self.catalog.reader(), Arc::clone(&self.states))
+        DataPlane::new(self.catalog.reader(), Arc::clone(&self.states)).with_options(strictness(&self.config))
     }
+}
+
+fn strictness(config: &ServerConfig) -> dataplane::Options {
+    dataplane::Options { signature_method_name_check: config.signature_method_name_check }
 }
 
 /// A bound socket, and the address that it got.
@@ -181,15 +192,19 @@ fn take_port(
 fn watch(
     config: &ServerConfig,
     manager: ManagerHandle<ModelLoader>,
-    log: RequestLog,
+    (log, metrics): (RequestLog, Arc<Metrics>),
     tell: tokio::sync::watch::Sender<Look>,
 ) -> std::io::Result<WatchHandle> {
     let pool_name = config.compute_thread_name.as_deref().unwrap_or("compute");
     let pool = ComputePool::named(pool_name, config.compute_threads)?;
-    let batching = config.batching.clone();
-    let warm_up = config.warm_up;
     let log_config = config.request_log.clone();
-    let lanes = LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() };
+    let loaders = Loaders {
+        pool,
+        lanes: LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() },
+        batching: config.batching.clone(),
+        warm_up: config.warm_up.map(|times| WarmUp { times, options: strictness(config) }),
+        metrics,
+    };
     let mut stated = None;
     // A look that fails is no reason to unload anything, and is logged there.
     let sink = move |looked: Result<Rescan, SourceError>| {
@@ -197,8 +212,9 @@ fn watch(
             // Most looks find what the last one found. Telling it again would change
             // nothing, and costs a fifth of a poll of ten thousand models.
             if !stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) {
+                loaders.metrics.configure(rescan.models.keys());
                 log.configure(request_log::targets(&rescan.models, &log_config));
-                manager.aspire(aspired(&rescan, &pool, lanes, &batching, warm_up));
+                manager.aspire(loaders.aspired(&rescan));
                 stated = Some(rescan.models);
             }
             // After it, so that whoever hears of the look can wait for the models.
@@ -227,33 +243,39 @@ pub(super) fn disk(root: &Path, follow_symlinks: bool) -> Arc<dyn Storage> {
     Arc::new(DiskStorage::new(root.to_owned(), links))
 }
 
-/// The source's words in the lifecycle's: each version with its loader.
-fn aspired(
-    rescan: &Rescan,
-    pool: &Arc<ComputePool>,
-    options: LaneOptions,
-    batching: &BatchingConfig,
-    warm_up: Option<NonZeroU32>,
-) -> BTreeMap<ModelName, Aspired<ModelLoader>> {
-    let model = |model: &AspiredModel| {
-        let versions = model.versions.iter().map(|found| AspiredVersion {
-            version: found.version,
-            fingerprint: found.fingerprint,
-            loader: ModelLoader {
-                dir: found.dir.clone(),
-                platform: model.platform.clone(),
-                pool: Arc::clone(pool),
-                options,
-                batching: batching.clone(),
-                own_batching: model.batching.clone(),
-                warm_up,
-            },
-        });
-        Aspired {
-            versions: versions.collect(),
-            labels: model.labels.clone(),
-            first_is_coming: model.first_is_coming,
-        }
-    };
-    rescan.models.iter().map(|(name, found)| (name.clone(), model(found))).collect()
+/// What all loaders share.
+struct Loaders {
+    pool: Arc<ComputePool>,
+    lanes: LaneOptions,
+    batching: BatchingConfig,
+    warm_up: Option<WarmUp>,
+    metrics: Arc<Metrics>,
+}
+
+impl Loaders {
+    /// The source's words in the lifecycle's: each version with its loader.
+    fn aspired(&self, rescan: &Rescan) -> BTreeMap<ModelName, Aspired<ModelLoader>> {
+        let model = |name: &ModelName, model: &AspiredModel| {
+            let versions = model.versions.iter().map(|found| AspiredVersion {
+                version: found.version,
+                fingerprint: found.fingerprint,
+                loader: ModelLoader {
+                    dir: found.dir.clone(),
+                    platform: model.platform.clone(),
+                    pool: Arc::clone(&self.pool),
+                    options: self.lanes,
+                    batching: self.batching.clone(),
+                    own_batching: model.batching.clone(),
+                    warm_up: self.warm_up,
+                    metrics: self.metrics.version(name, found.version, || found.dir.display("")),
+                },
+            });
+            Aspired {
+                versions: versions.collect(),
+                labels: model.labels.clone(),
+                first_is_coming: model.first_is_coming,
+            }
+        };
+        rescan.models.iter().map(|(name, found)| (name.clone(), model(name, found))).collect()
+    }
 }

@@ -1,9 +1,8 @@
 //! What the lifecycle loads here: a version's folder becomes a lane.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::warm_up;
+use super::warm_up::{self, WarmUp};
 use crate::config::{BATCHING_PARAMETERS_FILE, BatchingConfig, batching_parameters};
 use crate::engines::{self, OpenError, SklearnError};
 use crate::error::Code;
@@ -12,6 +11,7 @@ use crate::lifecycle::{LoadError, Loader};
 use crate::limits;
 use crate::repository::{BatchingSettings, model_toml};
 use crate::storage::{ModelDir, StorageError};
+use crate::telemetry::VersionMetrics;
 
 /// Loads one version: reads, checks, builds and measures it.
 #[derive(Debug, Clone)]
@@ -25,14 +25,25 @@ pub(super) struct ModelLoader {
     pub(super) batching: BatchingConfig,
     /// The same, as `model.toml` says.
     pub(super) own_batching: Option<BatchingSettings>,
-    /// How often recorded requests are replayed; `None` for not at all.
-    pub(super) warm_up: Option<NonZeroU32>,
+    /// How recorded requests are replayed; `None` for not at all.
+    pub(super) warm_up: Option<WarmUp>,
+    /// Where the load and its outcome's runs are counted.
+    pub(super) metrics: Arc<VersionMetrics>,
 }
 
 impl Loader for ModelLoader {
     type Servable = Lane;
 
     fn load(&mut self) -> Result<Lane, LoadError> {
+        let loading = self.metrics.loading();
+        let lane = self.lane()?;
+        loading.succeeded(self.dir.bytes());
+        Ok(lane)
+    }
+}
+
+impl ModelLoader {
+    fn lane(&self) -> Result<Lane, LoadError> {
         let servable =
             engines::open(&self.dir).map_err(|error| LoadError::new(code(&error), error.to_string()))?;
         if let Some(wanted) = self.platform.as_deref().filter(|wanted| *wanted != servable.platform()) {
@@ -44,14 +55,13 @@ impl Loader for ModelLoader {
         }
         let batching = self.batching()?;
         let lane = Lane::new(servable, Arc::clone(&self.pool), self.options);
-        if let Some(times) = self.warm_up {
-            warm_up::replay(&self.dir, &lane, times)?;
+        let lane = lane.counted(Arc::clone(&self.metrics));
+        if let Some(how) = self.warm_up {
+            warm_up::replay(&self.dir, &lane, how)?;
         }
         Ok(batching.into_iter().fold(lane, Lane::batched))
     }
-}
 
-impl ModelLoader {
     /// How this version is batched: its own file goes before its model's, and that
     /// before the command line.
     fn batching(&self) -> Result<Option<BatchOptions>, LoadError> {

@@ -7,14 +7,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message as _;
 
 use super::assembly::disk;
-use super::warm_up;
+use super::warm_up::{self, WarmUp};
 use crate::engines::{self, OpenError};
 use crate::error::ServingError;
 use crate::execution::{ComputePool, Lane, LaneOptions};
@@ -134,7 +133,7 @@ pub fn record_warm_up(sources: &WarmUpSources) -> Result<WarmUpFile, RecordError
     }
     let (mut refused, mut first_refusal) = (0, None);
     for (_, log) in choice.chosen {
-        match warm_up::run(&log, &lane, NonZeroU32::MIN) {
+        match warm_up::run(&log, &lane, WarmUp::ONCE) {
             Ok(()) => logs.push(log),
             Err(error) => {
                 refused += 1;
@@ -190,7 +189,7 @@ fn read_requests(path: &Path, lane: &Lane, logs: &mut Vec<PredictionLog>) -> Res
         }
         let log = body.and_then(|body| {
             let log = recorded(body, lane.servable().signatures())?;
-            warm_up::run(&log, lane, NonZeroU32::MIN)?;
+            warm_up::run(&log, lane, WarmUp::ONCE)?;
             Ok(log)
         });
         logs.push(log.map_err(|error| RecordError::Request {

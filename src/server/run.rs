@@ -15,6 +15,7 @@ use super::tls::{self, Keys};
 use super::{App, ServerError, reload};
 use crate::dataplane::DataPlane;
 use crate::frontends::health::{HealthTeller, Readiness, health};
+use crate::frontends::metrics::MetricsPage;
 use crate::frontends::tfs::grpc::Door;
 use crate::frontends::tfs::management::Management;
 use crate::frontends::tfs::rest;
@@ -22,6 +23,7 @@ use crate::frontends::tfs::tensor_proto::Form;
 use crate::ids::{ModelName, ServableId};
 use crate::lifecycle::{State, StateMonitor};
 use crate::limits;
+use crate::telemetry::Recorder;
 
 /// States change in bursts; they are told at most this often.
 const TELLING_PAUSE: Duration = Duration::from_millis(10);
@@ -82,11 +84,11 @@ impl App {
     }
 
     /// The gRPC door of one more I/O loop.
-    fn door(&self, plane: Arc<DataPlane>, management: &Management) -> Door {
+    fn door(&self, plane: Arc<DataPlane>, recorder: Arc<Recorder>, management: &Management) -> Door {
         let form = if self.config.tensor_content { Form::Content } else { Form::TypedFields };
         let most = limits::MESSAGE_BYTES_MAX;
         let (receive, send) = (self.config.grpc.receive_bytes_max, self.config.grpc.send_bytes_max);
-        Door::new(plane)
+        Door::new(plane, recorder)
             .answering_in(form)
             .managed(management.clone())
             .recording(self.request_log.clone())
@@ -95,9 +97,9 @@ impl App {
     }
 
     /// The REST door of one more I/O loop.
-    fn rest_door(&self, plane: Arc<DataPlane>, readiness: Readiness) -> rest::Door {
+    fn rest_door(&self, plane: Arc<DataPlane>, recorder: Arc<Recorder>, readiness: Readiness) -> rest::Door {
         let options = rest::Options { timeout: self.config.rest_timeout, cors: self.config.rest_cors };
-        rest::Door::new(plane, readiness, options).recording(self.request_log.clone())
+        rest::Door::new(plane, recorder, readiness, options).recording(self.request_log.clone())
     }
 
     async fn serve(
@@ -109,11 +111,16 @@ impl App {
         let shared = grpc::shared_services(health)?;
         let (inbox, mut wishes) = reload::inbox();
         let management = Management::new(inbox, self.config.reload.allow_remote);
-        let doors: Vec<Doors> = (0..self.config.io_threads)
-            .map(|_| {
+        let path = self.config.metrics_path.as_deref();
+        let page = path.map(|path| MetricsPage::new(path, Arc::clone(&self.metrics), self.data_plane()));
+        let recorders = std::mem::take(&mut self.recorders).into_iter().map(Arc::new);
+        let doors: Vec<Doors> = recorders
+            .map(|recorder| {
                 let plane = Arc::new(self.data_plane());
-                let grpc = Services::new(shared.clone(), &self.door(Arc::clone(&plane), &management));
-                let http = HttpService::new(self.rest_door(plane, teller.readiness()));
+                let door = self.door(Arc::clone(&plane), Arc::clone(&recorder), &management);
+                let grpc = Services::new(shared.clone(), &door);
+                let rest = self.rest_door(plane, recorder, teller.readiness());
+                let http = HttpService::new(rest.with_metrics(page.clone()));
                 let tls = |keys: &Option<Keys>| keys.as_ref().map(|keys| keys.tls.clone());
                 Doors { grpc, http, grpc_tls: tls(&self.grpc_keys), http_tls: tls(&self.rest_keys) }
             })

@@ -6,6 +6,7 @@
 //! `tensorflow.serving.PredictionLog`.
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use prost::Message as _;
 
@@ -22,13 +23,28 @@ use crate::storage::{ModelDir, StorageError};
 /// The file below a version's folder. Source: TensorFlow Serving's SavedModel warm-up.
 pub(super) const FILE: &str = "assets.extra/tf_serving_warmup_requests";
 
-/// Replays each request of the version's warm-up file so many times, one after the
-/// other, and tells how many were in it. No file is fine.
+/// How recorded requests are replayed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WarmUp {
+    /// Each so often.
+    pub(super) times: NonZeroU32,
+    /// As strictly as those that come later.
+    pub(super) options: dataplane::Options,
+}
+
+impl WarmUp {
+    /// Each once, as nobody has asked for more.
+    pub(super) const ONCE: Self =
+        Self { times: NonZeroU32::MIN, options: dataplane::Options { signature_method_name_check: false } };
+}
+
+/// Replays each request of the version's warm-up file, one after the other, and
+/// tells how many were in it. No file is fine.
 ///
 /// # Errors
 /// A file that cannot be read or has too many records, and the first request that
 /// fails, in the words of its call.
-pub(super) fn replay(dir: &ModelDir, lane: &Lane, times: NonZeroU32) -> Result<usize, LoadError> {
+pub(super) fn replay(dir: &ModelDir, lane: &Lane, how: WarmUp) -> Result<usize, LoadError> {
     let file = match dir.read(FILE, limits::WARM_UP_FILE_BYTES_MAX) {
         Ok(file) => file,
         Err(StorageError::NotFound(_)) => return Ok(0),
@@ -37,14 +53,32 @@ pub(super) fn replay(dir: &ModelDir, lane: &Lane, times: NonZeroU32) -> Result<u
         }
         Err(error) => return Err(LoadError::new(Code::Unavailable, error.to_string())),
     };
+    let (started, mut count) = (Instant::now(), 0);
     let path = dir.display(FILE);
-    let mut count = 0;
+    let outcome = replay_records(file, &path, lane, how, &mut count);
+    let code = outcome.as_ref().err().map_or(Code::Ok, LoadError::code);
+    lane.metrics().warmed_up(code, count, started.elapsed());
+    outcome?;
+    if count > 0 {
+        tracing::info!(file = path, requests = count, times = how.times, "warmed up");
+    }
+    Ok(count)
+}
+
+/// Counts those that succeed.
+fn replay_records(
+    file: Vec<u8>,
+    path: &str,
+    lane: &Lane,
+    how: WarmUp,
+    count: &mut usize,
+) -> Result<(), LoadError> {
     for record in tfrecord::records(file.into()) {
         let record = record.map_err(|error| {
             let text = format!("{error}. Please verify your warmup data is in TFRecord format.");
             LoadError::new(Code::DataLoss, text)
         })?;
-        if count == limits::WARM_UP_RECORDS_MAX {
+        if *count == limits::WARM_UP_RECORDS_MAX {
             let text = format!("Number of warmup records exceeds the maximum ({count}) at {path}");
             return Err(LoadError::new(Code::InvalidArgument, text));
         }
@@ -53,26 +87,23 @@ pub(super) fn replay(dir: &ModelDir, lane: &Lane, times: NonZeroU32) -> Result<u
             let text = format!("Failed to parse warmup record: {} from {path}", shown.escape_ascii());
             LoadError::new(Code::InvalidArgument, text)
         })?;
-        run(&log, lane, times).map_err(|error| {
+        run(&log, lane, how).map_err(|error| {
             LoadError::new(error.code(), format!("{error} (warm-up record {count} of {path})"))
         })?;
-        count += 1;
+        *count += 1;
     }
-    if count > 0 {
-        tracing::info!(file = path, requests = count, times, "warmed up");
-    }
-    Ok(count)
+    Ok(())
 }
 
-/// Replays one recorded request so many times.
+/// Replays one recorded request.
 ///
 /// # Errors
 /// Those of its call.
-pub(super) fn run(log: &PredictionLog, lane: &Lane, times: NonZeroU32) -> Result<(), ServingError> {
-    for _ in 0..times.get() {
+pub(super) fn run(log: &PredictionLog, lane: &Lane, how: WarmUp) -> Result<(), ServingError> {
+    for _ in 0..how.times.get() {
         // A recorded log without a call says nothing.
         let Some(request) = rehearsal(log.clone())? else { return Ok(()) };
-        rehearse(lane, request, dataplane::Options::default())?;
+        rehearse(lane, request, how.options)?;
     }
     Ok(())
 }
@@ -151,8 +182,8 @@ mod tests {
         ModelDir::new(Arc::new(storage), "m/1")
     }
 
-    fn times(times: u32) -> NonZeroU32 {
-        NonZeroU32::new(times).unwrap()
+    fn times(times: u32) -> WarmUp {
+        WarmUp { times: NonZeroU32::new(times).unwrap(), options: dataplane::Options::default() }
     }
 
     #[track_caller]

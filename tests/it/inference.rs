@@ -33,6 +33,11 @@ pub(crate) fn model(name: &str) -> bytes::Bytes {
     bytes(&case(name)["file"])
 }
 
+/// The examples of a golden model.
+pub(crate) fn examples(name: &str) -> SerializedInput {
+    input(case(name))
+}
+
 /// The examples of a case, with their context where they have one.
 fn input(case: &Value) -> SerializedInput {
     let examples = case["examples"].as_array().unwrap().iter().map(bytes).collect();

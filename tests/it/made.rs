@@ -25,6 +25,7 @@ use longshore::lifecycle::{self, Aspired, AspiredVersion, LoadError, Loader, Man
 use longshore::servable::{
     Call, DEFAULT_SIGNATURE, Method, RunError, Servable, Signature, Signatures, TensorSpec,
 };
+use longshore::telemetry::Metrics;
 use longshore::tensor::{DType, Shape, Tensor};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -188,9 +189,10 @@ impl Doors {
         states.first_pass().await;
 
         let plane = Arc::new(DataPlane::new(catalog.reader(), states));
-        let grpc_door = grpc::Door::new(Arc::clone(&plane)).answering_in(options.form);
+        let recorder = Arc::new(Metrics::start(1).1.remove(0));
+        let grpc_door = grpc::Door::new(Arc::clone(&plane), Arc::clone(&recorder)).answering_in(options.form);
         let rest_options = rest::Options { timeout: options.rest_timeout, cors: false };
-        let rest_door = rest::Door::new(plane, Readiness::default(), rest_options);
+        let rest_door = rest::Door::new(plane, recorder, Readiness::default(), rest_options);
         let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (grpc_port, rest_port) = (listen().await, listen().await);
         let (grpc, rest) = (grpc_port.local_addr().unwrap(), rest_port.local_addr().unwrap());

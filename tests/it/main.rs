@@ -11,6 +11,7 @@ mod drain;
 mod fuzz_corpus;
 mod inference;
 mod made;
+mod metrics;
 mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;

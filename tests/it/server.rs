@@ -114,6 +114,8 @@ pub fn config(root: PathBuf) -> ServerConfig {
         rest_tls: None,
         rest_timeout: Some(Duration::from_secs(30)),
         rest_cors: false,
+        metrics_path: Some(longshore::config::DEFAULT_METRICS_PATH.to_owned()),
+        signature_method_name_check: false,
         poll: Poll::Every(Duration::from_millis(100)),
         settle: Duration::from_millis(30),
         follow_symlinks: false,

@@ -11,8 +11,11 @@ use tonic::{Request, Response, Status};
 use super::management::{Management, Peer};
 use super::prediction_log::{self, Recording};
 use super::{inference, signature_def, tensor_proto};
-use crate::dataplane::{DataPlane, Inference, Inferred, MultiInference, Predict, Predicted, TaskResult};
+use crate::dataplane::{
+    DataPlane, Inference, Inferred, MultiInference, Predict, Predicted, Served, TaskResult,
+};
 use crate::error::{Code, ServingError};
+use crate::frontends::counting::{run, runs};
 use crate::frontends::status::grpc_status;
 use crate::ids::{ModelQuery, Version, VersionChoice};
 use crate::lifecycle::VersionStatus;
@@ -20,6 +23,7 @@ use crate::limits;
 use crate::proto::tensorflow::TensorProto;
 use crate::proto::tensorflow::serving as pb;
 use crate::request_log::RequestLog;
+use crate::telemetry::{Asked, Protocol, Recorder, Rpc};
 use crate::tensor::{NamedTensors, Tensor};
 use pb::internal::SerializedInput;
 use pb::metric::ValueIncrease;
@@ -31,6 +35,7 @@ use pb::prediction_service_server::{PredictionService, PredictionServiceServer};
 #[derive(Debug, Clone)]
 pub struct Door {
     plane: Arc<DataPlane>,
+    recorder: Arc<Recorder>,
     form: tensor_proto::Form,
     management: Option<Management>,
     log: RequestLog,
@@ -40,11 +45,12 @@ pub struct Door {
 }
 
 impl Door {
-    /// The door of one I/O loop.
+    /// The door of one I/O loop, whose calls that loop's recorder counts.
     #[must_use]
-    pub fn new(plane: Arc<DataPlane>) -> Self {
+    pub fn new(plane: Arc<DataPlane>, recorder: Arc<Recorder>) -> Self {
         Self {
             plane,
+            recorder,
             form: tensor_proto::Form::default(),
             management: None,
             log: RequestLog::default(),
@@ -114,10 +120,12 @@ impl Door {
         &self,
         metadata: &MetadataMap,
         request: pb::PredictRequest,
+        counted: &mut Asked<'_>,
     ) -> Result<pb::PredictResponse, ServingError> {
         let deadline = deadline(metadata);
         let recording = self.recorded(request.model_spec.as_ref(), &request);
         let spec = request.model_spec.ok_or_else(missing_model_spec)?;
+        counted.of_model(&spec.name);
         let (query, signature) = query(spec);
         let asked = Predict {
             query,
@@ -126,10 +134,10 @@ impl Door {
             outputs_wanted: request.output_filter,
             deadline,
         };
-        // The name is the caller's; it goes back as it came.
-        let name = asked.query.name.clone();
         let answer = self.plane.predict(asked).await?;
-        let response = predict_response(name, answer, self.form);
+        // The name is the caller's; it goes back as it came.
+        let (response, served) = predict_response(counted.take_model(), answer, self.form);
+        counted.answered_by(&run(&served));
         Recording::end(recording, || response.clone());
         Ok(response)
     }
@@ -138,12 +146,14 @@ impl Door {
         &self,
         metadata: &MetadataMap,
         request: pb::ClassificationRequest,
+        counted: &mut Asked<'_>,
     ) -> Result<pb::ClassificationResponse, ServingError> {
+        counted.of_model(named(request.model_spec.as_ref()));
         let recording = self.recorded(request.model_spec.as_ref(), &request);
         let asked = asked(metadata, request.model_spec, request.input)?;
-        let name = asked.query.name.clone();
         let answer = self.plane.classify(asked).await?;
-        let response = inference::classification_response(name, answer);
+        let (response, served) = inference::classification_response(counted.take_model(), answer);
+        counted.answered_by(&run(&served));
         Recording::end(recording, || response.clone());
         Ok(response)
     }
@@ -152,12 +162,14 @@ impl Door {
         &self,
         metadata: &MetadataMap,
         request: pb::RegressionRequest,
+        counted: &mut Asked<'_>,
     ) -> Result<pb::RegressionResponse, ServingError> {
+        counted.of_model(named(request.model_spec.as_ref()));
         let recording = self.recorded(request.model_spec.as_ref(), &request);
         let asked = asked(metadata, request.model_spec, request.input)?;
-        let name = asked.query.name.clone();
         let answer = self.plane.regress(asked).await?;
-        let response = inference::regression_response(name, answer);
+        let (response, served) = inference::regression_response(counted.take_model(), answer);
+        counted.answered_by(&run(&served));
         Recording::end(recording, || response.clone());
         Ok(response)
     }
@@ -166,9 +178,11 @@ impl Door {
         &self,
         metadata: &MetadataMap,
         request: pb::MultiInferenceRequest,
+        counted: &mut Asked<'_>,
     ) -> Result<pb::MultiInferenceResponse, ServingError> {
         // Without tasks, or without a spec in the first, it is an empty spec that is asked for.
         let first = request.tasks.first().and_then(|task| task.model_spec.clone());
+        counted.of_model(named(first.as_ref()));
         let recording = self.recorded(first.as_ref(), &request);
         let (query, _) = query(first.unwrap_or_default());
         let name = query.name.clone();
@@ -178,12 +192,19 @@ impl Door {
             examples: inference::examples(request.input),
             deadline: deadline(metadata),
         };
+        let examples = asked.examples.len();
         let answers = self.plane.multi_inference(asked).await?;
-        let result = |answer: Inferred<TaskResult>| pb::InferenceResult {
-            model_spec: Some(resolved_spec(name.clone(), answer.version, &answer.signature)),
-            result: Some(inference::task_result(answer.result)),
+        let result = |answer: Inferred<TaskResult>| {
+            let model_spec = Some(resolved_spec(name.clone(), answer.version, &answer.signature));
+            let result = Some(inference::task_result(answer.result));
+            (pb::InferenceResult { model_spec, result }, answer.served)
         };
-        let response = pb::MultiInferenceResponse { results: answers.into_iter().map(result).collect() };
+        let (results, served): (_, Vec<_>) = answers.into_iter().map(result).unzip();
+        let response = pb::MultiInferenceResponse { results };
+        if let Some(run) = runs(&served) {
+            run.version.examples(examples);
+            counted.answered_by(&run);
+        }
         Recording::end(recording, || response.clone());
         Ok(response)
     }
@@ -194,14 +215,15 @@ impl Door {
         spec: Option<&pb::ModelSpec>,
         request: &R,
     ) -> Option<Recording<R>> {
-        let model = spec.map_or("", |spec| &spec.name);
-        Recording::begin(&self.log, model, || request.encoded_len(), || request.clone())
+        Recording::begin(&self.log, named(spec), || request.encoded_len(), || request.clone())
     }
 
     fn metadata(
         &self,
         request: pb::GetModelMetadataRequest,
+        counted: &mut Asked<'_>,
     ) -> Result<pb::GetModelMetadataResponse, ServingError> {
+        counted.of_model(named(request.model_spec.as_ref()));
         let spec = request.model_spec.ok_or_else(missing_model_spec)?;
         if request.metadata_field.is_empty() {
             let text = "GetModelMetadataRequest must specify at least one metadata_field";
@@ -223,7 +245,12 @@ impl Door {
         })
     }
 
-    fn status(&self, request: pb::GetModelStatusRequest) -> Result<pb::GetModelStatusResponse, ServingError> {
+    fn status(
+        &self,
+        request: pb::GetModelStatusRequest,
+        counted: &mut Asked<'_>,
+    ) -> Result<pb::GetModelStatusResponse, ServingError> {
+        counted.of_model(named(request.model_spec.as_ref()));
         let spec = request.model_spec.ok_or_else(missing_model_spec)?;
         // A label is not looked at, as in the reference: all versions are told.
         let version = match spec.version_choice {
@@ -246,18 +273,43 @@ impl Door {
             let text = "HandleReloadConfigRequest is not served at this door";
             return Err(ServingError::new(Code::Unimplemented, text));
         };
-        management.open_to(peer)?.reload(request.config.unwrap_or_default()).await?;
-        // None of the reference's counters is kept, and it tells 0 of what it does not know.
-        let metric = |name| pb::Metric { name, value_increase: Some(ValueIncrease::Int64ValueIncrease(0)) };
+        let manager = management.open_to(peer)?;
+        let names = request.metric_names;
+        let rises = (!names.is_empty()).then(|| self.recorder.metrics().increases());
+        manager.reload(request.config.unwrap_or_default()).await?;
+        let rises = rises.map_or_else(Vec::new, |rises| rises.of(&names));
+        let metric = |(name, rise)| {
+            let value_increase = Some(ValueIncrease::Int64ValueIncrease(rise));
+            pb::Metric { name, value_increase }
+        };
         Ok(pb::ReloadConfigResponse {
             status: Some(pb::StatusProto { error_code: Code::Ok as i32, error_message: String::new() }),
-            metric: request.metric_names.into_iter().map(metric).collect(),
+            metric: names.into_iter().zip(rises).map(metric).collect(),
         })
     }
 }
 
 /// The one metadata field there is.
 const SIGNATURE_DEF: &str = "signature_def";
+
+/// Ends a call: counts it unless it was counted already, and gives it to tonic.
+fn ended<T>(mut counted: Asked<'_>, outcome: Result<T, ServingError>) -> Result<Response<T>, Status> {
+    match outcome {
+        Ok(answer) => {
+            counted.answered();
+            Ok(Response::new(answer))
+        }
+        Err(error) => {
+            counted.refused(error.code());
+            Err(grpc_status(&error))
+        }
+    }
+}
+
+/// The model that a call names, if any.
+fn named(spec: Option<&pb::ModelSpec>) -> &str {
+    spec.map_or("", |spec| &spec.name)
+}
 
 fn missing_model_spec() -> ServingError {
     ServingError::invalid_argument("Missing ModelSpec")
@@ -310,18 +362,19 @@ pub(super) fn predict_request(asked: &Predict) -> pb::PredictRequest {
     }
 }
 
-/// The answer to a Predict of the model that the caller called `name`.
+/// The answer to a Predict of the model that the caller called `name`, and who gave it.
 pub(super) fn predict_response(
     name: String,
     answer: Predicted,
     form: tensor_proto::Form,
-) -> pb::PredictResponse {
+) -> (pb::PredictResponse, Served) {
     let outputs = answer.outputs.into_iter();
     let encode = |tensor| tensor_proto::encode(tensor, form);
-    pb::PredictResponse {
+    let response = pb::PredictResponse {
         outputs: outputs.map(|(alias, tensor)| (alias.as_ref().to_owned(), encode(tensor))).collect(),
         model_spec: Some(resolved_spec(name, answer.version, &answer.signature)),
-    }
+    };
+    (response, answer.served)
 }
 
 /// The inputs of a Predict, within our bounds.
@@ -389,14 +442,18 @@ impl PredictionService for Door {
         request: Request<pb::PredictRequest>,
     ) -> Result<Response<pb::PredictResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Door::predict(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
+        let mut counted = self.recorder.asked(Rpc::Predict, Protocol::Grpc);
+        let outcome = Door::predict(self, &metadata, request, &mut counted).await;
+        ended(counted, outcome)
     }
 
     async fn get_model_metadata(
         &self,
         request: Request<pb::GetModelMetadataRequest>,
     ) -> Result<Response<pb::GetModelMetadataResponse>, Status> {
-        self.metadata(request.into_inner()).map(Response::new).map_err(|e| grpc_status(&e))
+        let mut counted = self.recorder.asked(Rpc::GetModelMetadata, Protocol::Grpc);
+        let outcome = self.metadata(request.into_inner(), &mut counted);
+        ended(counted, outcome)
     }
 
     async fn classify(
@@ -404,7 +461,9 @@ impl PredictionService for Door {
         request: Request<pb::ClassificationRequest>,
     ) -> Result<Response<pb::ClassificationResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Door::classify(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
+        let mut counted = self.recorder.asked(Rpc::Classify, Protocol::Grpc);
+        let outcome = Door::classify(self, &metadata, request, &mut counted).await;
+        ended(counted, outcome)
     }
 
     async fn regress(
@@ -412,7 +471,9 @@ impl PredictionService for Door {
         request: Request<pb::RegressionRequest>,
     ) -> Result<Response<pb::RegressionResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Door::regress(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
+        let mut counted = self.recorder.asked(Rpc::Regress, Protocol::Grpc);
+        let outcome = Door::regress(self, &metadata, request, &mut counted).await;
+        ended(counted, outcome)
     }
 
     async fn multi_inference(
@@ -420,7 +481,9 @@ impl PredictionService for Door {
         request: Request<pb::MultiInferenceRequest>,
     ) -> Result<Response<pb::MultiInferenceResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Door::multi_inference(self, &metadata, request).await.map(Response::new).map_err(|e| grpc_status(&e))
+        let mut counted = self.recorder.asked(Rpc::MultiInference, Protocol::Grpc);
+        let outcome = Door::multi_inference(self, &metadata, request, &mut counted).await;
+        ended(counted, outcome)
     }
 }
 
@@ -430,7 +493,9 @@ impl ModelService for Door {
         &self,
         request: Request<pb::GetModelStatusRequest>,
     ) -> Result<Response<pb::GetModelStatusResponse>, Status> {
-        self.status(request.into_inner()).map(Response::new).map_err(|e| grpc_status(&e))
+        let mut counted = self.recorder.asked(Rpc::GetModelStatus, Protocol::Grpc);
+        let outcome = self.status(request.into_inner(), &mut counted);
+        ended(counted, outcome)
     }
 
     async fn handle_reload_config_request(

@@ -1,7 +1,7 @@
 //! Classify, Regress and MultiInference: their messages as values, and back.
 
 use super::grpc::{resolved_spec, spec};
-use crate::dataplane::{Classes, Examples, Inference, Inferred, Task, TaskResult};
+use crate::dataplane::{Classes, Examples, Inference, Inferred, Served, Task, TaskResult};
 use crate::proto::tensorflow::serving as pb;
 use crate::tensor::Buffer;
 use pb::inference_result::Result as WireResult;
@@ -47,16 +47,21 @@ pub fn regression(asked: &Inference) -> pb::RegressionRequest {
 
 /// The answer to a Classify of the model that the caller called `name`.
 #[must_use]
-pub fn classification_response(name: String, answer: Inferred<Classes>) -> pb::ClassificationResponse {
+pub fn classification_response(
+    name: String,
+    answer: Inferred<Classes>,
+) -> (pb::ClassificationResponse, Served) {
     let model_spec = Some(resolved_spec(name, answer.version, &answer.signature));
-    pb::ClassificationResponse { result: Some(classification_result(answer.result)), model_spec }
+    let result = Some(classification_result(answer.result));
+    (pb::ClassificationResponse { result, model_spec }, answer.served)
 }
 
-/// The answer to a Regress of the model that the caller called `name`.
+/// The answer to a Regress of the model that the caller called `name`, and who gave it.
 #[must_use]
-pub fn regression_response(name: String, answer: Inferred<Buffer<f32>>) -> pb::RegressionResponse {
+pub fn regression_response(name: String, answer: Inferred<Buffer<f32>>) -> (pb::RegressionResponse, Served) {
     let model_spec = Some(resolved_spec(name, answer.version, &answer.signature));
-    pb::RegressionResponse { result: Some(regression_result(&answer.result)), model_spec }
+    let result = Some(regression_result(&answer.result));
+    (pb::RegressionResponse { result, model_spec }, answer.served)
 }
 
 /// One task of a MultiInference.

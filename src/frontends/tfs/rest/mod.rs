@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use prost::Message as _;
 
 use self::coding::CodingError;
@@ -37,13 +37,16 @@ use super::prediction_log::Recording;
 use super::tensor_proto::Form;
 use super::{grpc, inference};
 use crate::dataplane::{DataPlane, Inference, Predict, Predicted};
-use crate::error::ServingError;
+use crate::error::{Code, ServingError};
+use crate::frontends::counting::run;
 use crate::frontends::health::Readiness;
+use crate::frontends::metrics::{self, MetricsPage};
 use crate::frontends::status::http_status;
 use crate::ids::{ModelQuery, VersionChoice};
 use crate::proto::tensorflow::serving as pb;
 use crate::request_log::RequestLog;
 use crate::servable::{DEFAULT_SIGNATURE, Signature, Signatures};
+use crate::telemetry::{Asked, Protocol, Recorder, Rpc};
 
 /// What an operator decides about this door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,14 +61,17 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Door {
     plane: Arc<DataPlane>,
+    recorder: Arc<Recorder>,
     readiness: Readiness,
     options: Options,
+    metrics: Option<MetricsPage>,
     log: RequestLog,
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const METRICS: HeaderValue = HeaderValue::from_static(metrics::CONTENT_TYPE);
 
 /// An answer without the headers that all answers share.
 type Answer = Result<Response<Bytes>, Failure>;
@@ -73,12 +79,15 @@ type Answer = Result<Response<Bytes>, Failure>;
 /// A failure, and the status that goes with it.
 struct Failure {
     status: StatusCode,
+    /// What it is counted as.
+    code: Code,
     message: String,
 }
 
 impl From<ServingError> for Failure {
     fn from(error: ServingError) -> Self {
-        Self { status: http_status(error.code()), message: error.message().to_owned() }
+        let code = error.code();
+        Self { status: http_status(code), code, message: error.message().to_owned() }
     }
 }
 
@@ -96,10 +105,21 @@ fn refusal(status: StatusCode, message: &str) -> Response<Bytes> {
 }
 
 impl Door {
-    /// The door of one I/O loop.
+    /// The door of one I/O loop, whose calls that loop's recorder counts.
     #[must_use]
-    pub fn new(plane: Arc<DataPlane>, readiness: Readiness, options: Options) -> Self {
-        Self { plane, readiness, options, log: RequestLog::default() }
+    pub fn new(
+        plane: Arc<DataPlane>,
+        recorder: Arc<Recorder>,
+        readiness: Readiness,
+        options: Options,
+    ) -> Self {
+        Self { plane, recorder, readiness, options, metrics: None, log: RequestLog::default() }
+    }
+
+    /// The same, with the page that Prometheus reads.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Option<MetricsPage>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The same, with calls recorded in this log as it wants.
@@ -110,9 +130,16 @@ impl Door {
 
     /// Answers one request, whatever it is.
     pub async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Bytes> {
-        let response = match self.routed(parts, body).await {
-            Ok(response) => response,
-            Err(failure) => refusal(failure.status, &failure.message),
+        let mut counted = self.recorder.asked(Rpc::Other, Protocol::Rest);
+        let response = match self.routed(parts, body, &mut counted).await {
+            Ok(response) => {
+                counted.answered();
+                response
+            }
+            Err(failure) => {
+                counted.refused(failure.code);
+                refusal(failure.status, &failure.message)
+            }
         };
         self.finished(&parts.headers, response)
     }
@@ -120,6 +147,14 @@ impl Door {
     /// Answers a request whose body could not be read.
     #[must_use]
     pub fn refuse(&self, parts: &Parts, status: StatusCode, message: &str) -> Response<Bytes> {
+        let mut counted = self.recorder.asked(Rpc::Other, Protocol::Rest);
+        let uri = &parts.uri;
+        count(&path::route(&parts.method, uri.path(), uri.query()), &mut counted);
+        counted.refused(match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+            StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
+            _ => Code::InvalidArgument,
+        });
         self.finished(&parts.headers, refusal(status, message))
     }
 
@@ -136,13 +171,22 @@ impl Door {
         Response::from_parts(parts, body)
     }
 
-    async fn routed(&self, parts: &Parts, body: Bytes) -> Answer {
+    async fn routed(&self, parts: &Parts, body: Bytes, counted: &mut Asked<'_>) -> Answer {
         let (uri, length) = (&parts.uri, body.len());
-        match path::route(&parts.method, uri.path(), uri.query()) {
+        let page = self.metrics.as_ref().filter(|page| page.is_at(uri.path()));
+        if let Some(page) = page.filter(|_| parts.method == Method::GET) {
+            counted.is_not_counted();
+            return metrics_page(page).await;
+        }
+        let route = path::route(&parts.method, uri.path(), uri.query());
+        count(&route, counted);
+        match route {
             Ok(Route::Models) => self.models(),
             Ok(Route::Status(query)) => self.status(query),
             Ok(Route::Metadata(query)) => self.metadata(query),
-            Ok(Route::Infer(query, Verb::Predict)) => self.predict(&parts.headers, query, body).await,
+            Ok(Route::Infer(query, Verb::Predict)) => {
+                self.predict(&parts.headers, query, body, counted).await
+            }
             Ok(Route::Infer(query, Verb::Classify)) => {
                 let asked = self.inference(&parts.headers, query, body)?;
                 let name = asked.query.name.clone();
@@ -150,7 +194,8 @@ impl Door {
                     Recording::begin(&self.log, &name, || length, || inference::classification(&asked));
                 let answered = self.plane.classify(asked).await?;
                 let response = answer(JSON, write::classes(&answered.result)?);
-                Recording::end(recording, || inference::classification_response(name, answered));
+                counted.answered_by(&run(&answered.served));
+                Recording::end(recording, || inference::classification_response(name, answered).0);
                 Ok(response)
             }
             Ok(Route::Infer(query, Verb::Regress)) => {
@@ -160,7 +205,8 @@ impl Door {
                     Recording::begin(&self.log, &name, || length, || inference::regression(&asked));
                 let answered = self.plane.regress(asked).await?;
                 let response = answer(JSON, write::values(&answered.result)?);
-                Recording::end(recording, || inference::regression_response(name, answered));
+                counted.answered_by(&run(&answered.served));
+                Recording::end(recording, || inference::regression_response(name, answered).0);
                 Ok(response)
             }
             Ok(Route::Preflight) => Ok(preflight(&parts.headers)),
@@ -169,6 +215,7 @@ impl Door {
             Err(NoRoute::Malformed(error)) => Err(error.into()),
             Err(NoRoute::NotFound) => Err(Failure {
                 status: StatusCode::NOT_FOUND,
+                code: Code::NotFound,
                 message: format!(
                     "Not found: {}; expected /v1/models/<model>, /healthz or /readyz",
                     uri.path()
@@ -216,10 +263,16 @@ impl Door {
         response
     }
 
-    async fn predict(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Answer {
+    async fn predict(
+        &self,
+        headers: &HeaderMap,
+        query: ModelQuery,
+        body: Bytes,
+        counted: &mut Asked<'_>,
+    ) -> Answer {
         let body = expanded(headers, body)?;
         if is_protobuf(headers, header::CONTENT_TYPE) {
-            return self.predict_protobuf(headers, query, body).await;
+            return self.predict_protobuf(headers, query, body, counted).await;
         }
         let length = body.len();
         let request = Request::parse(body)?;
@@ -232,16 +285,23 @@ impl Door {
         let recording = Recording::begin(&self.log, &name, || length, || grpc::predict_request(&asked));
         let predicted = self.plane.predict_on(handle, asked).await?;
         if is_protobuf(headers, header::ACCEPT) {
-            return Ok(in_protobuf(name, predicted, recording));
+            return Ok(in_protobuf(name, predicted, recording, counted));
         }
         let response = answer(JSON, written(format, &predicted)?);
-        Recording::end(recording, || grpc::predict_response(name, predicted, Form::Content));
+        counted.answered_by(&run(&predicted.served));
+        Recording::end(recording, || grpc::predict_response(name, predicted, Form::Content).0);
         Ok(response)
     }
 
     /// A `PredictRequest` in a POST. The path says which model and version; the
     /// message's own spec adds the signature.
-    async fn predict_protobuf(&self, headers: &HeaderMap, query: ModelQuery, body: Bytes) -> Answer {
+    async fn predict_protobuf(
+        &self,
+        headers: &HeaderMap,
+        query: ModelQuery,
+        body: Bytes,
+        counted: &mut Asked<'_>,
+    ) -> Answer {
         let length = body.len();
         let request = pb::PredictRequest::decode(body).map_err(|why| {
             ServingError::invalid_argument(format!("the body is no tensorflow.serving.PredictRequest: {why}"))
@@ -253,10 +313,11 @@ impl Door {
         let recording = Recording::begin(&self.log, &name, || length, || grpc::predict_request(&asked));
         let predicted = self.plane.predict(asked).await?;
         if !headers.contains_key(header::ACCEPT) || !accepts_json_only(headers) {
-            return Ok(in_protobuf(name, predicted, recording));
+            return Ok(in_protobuf(name, predicted, recording, counted));
         }
         let response = answer(JSON, written(Format::Columnar, &predicted)?);
-        Recording::end(recording, || grpc::predict_response(name, predicted, Form::Content));
+        counted.answered_by(&run(&predicted.served));
+        Recording::end(recording, || grpc::predict_response(name, predicted, Form::Content).0);
         Ok(response)
     }
 
@@ -282,14 +343,38 @@ impl Door {
     }
 }
 
+/// Tells whose call it is that is counted, and what it asks.
+fn count(route: &Result<Route, NoRoute>, counted: &mut Asked<'_>) {
+    let (query, rpc) = match route {
+        Ok(Route::Status(query)) => (query, Rpc::GetModelStatus),
+        Ok(Route::Metadata(query)) => (query, Rpc::GetModelMetadata),
+        Ok(Route::Infer(query, Verb::Predict)) => (query, Rpc::Predict),
+        Ok(Route::Infer(query, Verb::Classify)) => (query, Rpc::Classify),
+        Ok(Route::Infer(query, Verb::Regress)) => (query, Rpc::Regress),
+        // As the reference, which counts whatever is below /v1/.
+        Ok(Route::Models | Route::Preflight) | Err(NoRoute::Malformed(_)) => return,
+        Ok(Route::Alive | Route::Ready) | Err(NoRoute::NotFound) => return counted.is_not_counted(),
+    };
+    counted.of_model(&query.name);
+    counted.means(rpc);
+}
+
+async fn metrics_page(page: &MetricsPage) -> Answer {
+    let text =
+        page.text().await.ok_or_else(|| ServingError::new(Code::Unavailable, "the server is stopping"))?;
+    Ok(answer(METRICS, text))
+}
+
 /// A PredictResponse, recorded on its way.
 fn in_protobuf(
     name: String,
     predicted: Predicted,
     recording: Option<Recording<pb::PredictRequest>>,
+    counted: &mut Asked<'_>,
 ) -> Response<Bytes> {
-    let response = grpc::predict_response(name, predicted, Form::TypedFields);
+    let (response, served) = grpc::predict_response(name, predicted, Form::TypedFields);
     let body = response.encode_to_vec();
+    counted.answered_by(&run(&served));
     Recording::end(recording, || response);
     answer(PROTOBUF, body)
 }
@@ -340,9 +425,11 @@ fn preflight(headers: &HeaderMap) -> Response<Bytes> {
 /// The body as it was before it was compressed.
 fn expanded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
     coding::expanded(headers, body).map_err(|why| match why {
-        CodingError::TooLarge(_) => {
-            Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message: why.to_string() }
-        }
+        CodingError::TooLarge(_) => Failure {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            code: Code::ResourceExhausted,
+            message: why.to_string(),
+        },
         CodingError::Broken(..) | CodingError::Many(_) => {
             ServingError::invalid_argument(why.to_string()).into()
         }
@@ -357,7 +444,7 @@ fn expanded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
 /// When it does not hold.
 #[doc(hidden)]
 pub fn check_any_body(body: Bytes) {
-    use crate::servable::{Method, TensorSpec};
+    use crate::servable::TensorSpec;
     use crate::tensor::DType;
 
     coding::check_any_coded(&body);
@@ -371,7 +458,8 @@ pub fn check_any_body(body: Bytes) {
     let two = [(DType::Float, DType::String), (DType::Int64, DType::Bool)];
     let two = two.into_iter().map(|(a, b)| vec![input("x", a), input("y", b)]);
     for inputs in one.chain(two) {
-        let signature = Signature { name: "s".into(), inputs, outputs: vec![], method: Method::Predict };
+        let signature =
+            Signature { name: "s".into(), inputs, outputs: vec![], method: crate::servable::Method::Predict };
         let Ok((format, tensors)) = request.tensors(&signature) else { continue };
         let write = |tensors| match format {
             Format::Row => write::row(tensors).map(|json| (json, "predictions", "instances")),
