@@ -97,7 +97,7 @@ pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
         }
         Platform::Xgboost => {
             let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
-            match xgboost::Booster::read(&bytes, None) {
+            match xgboost::Booster::read(&bytes, xgboost::Count::All) {
                 Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
                 Err(source) => Err(OpenError::Xgboost { file: shown, source: Box::new(source) }),
             }

@@ -17,6 +17,7 @@
 mod adaboost;
 #[allow(dead_code, reason = "the families that have such attributes follow")]
 mod attributes;
+mod boosters;
 mod boosting;
 mod cluster;
 mod decomposition;

@@ -45,6 +45,7 @@ impl Row {
 /// Every class that is served, by the room that builds it.
 static FAMILIES: &[&[Row]] = &[
     super::adaboost::ROWS,
+    super::boosters::ROWS,
     super::boosting::ROWS,
     super::cluster::ROWS,
     super::decomposition::ROWS,

@@ -373,13 +373,17 @@ impl<'a> Part<'a> {
     /// file is justified by the file's own size. Arrays that do not lie in C order
     /// are not told apart, and pay.
     fn pay(&self, name: &str, array: &Array) -> Result<(), ModelError> {
-        let first =
-            array.as_bytes().is_some_and(|data| self.budget.copied.borrow_mut().insert(data.as_ptr().addr()));
-        if first {
-            Ok(())
-        } else {
-            self.pay_again(name, array.len().saturating_mul(array.dtype().itemsize().max(8)))
+        let bytes = array.len().saturating_mul(array.dtype().itemsize().max(8));
+        match array.as_bytes() {
+            Some(data) => self.pay_for(name, data, bytes),
+            None => self.pay_again(name, bytes),
         }
+    }
+
+    /// Pays for what so many bytes of the file are made into.
+    pub(super) fn pay_for(&self, name: &str, data: &[u8], bytes: usize) -> Result<(), ModelError> {
+        let first = self.budget.copied.borrow_mut().insert(data.as_ptr().addr());
+        if first { Ok(()) } else { self.pay_again(name, bytes) }
     }
 
     pub(super) fn pay_again(&self, name: &str, bytes: usize) -> Result<(), ModelError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::objective::{Objective, Transform};
-use super::{Body, Booster, ModelError};
+use super::{Body, Booster, Count, ModelError};
 use crate::engines::trees::{Forest, Members, Node, Test};
 use crate::formats::trees::xgboost::{self as format, LeafWeights, Model, Tree};
 
@@ -11,7 +11,7 @@ fn refuse(place: impl Into<String>, why: impl Into<String>) -> ModelError {
     ModelError::Model { place: place.into(), why: why.into() }
 }
 
-pub(super) fn build(model: Model, iterations: Option<usize>) -> Result<Booster, ModelError> {
+pub(super) fn build(model: Model, count: Count) -> Result<Booster, ModelError> {
     let Some(objective) = Objective::named(&model.objective) else {
         return Err(refuse(
             "objective",
@@ -49,7 +49,10 @@ pub(super) fn build(model: Model, iterations: Option<usize>) -> Result<Booster, 
             Body::Linear(weights)
         }
         format::Booster::Trees { mut trees, groups, weights, iterations: starts, parallel } => {
-            if let Some(iterations) = iterations {
+            // Source: `XGBModel._get_iteration_range`.
+            let best = model.attributes.get("best_iteration").and_then(|text| text.parse::<usize>().ok());
+            if let (Count::Best, Some(best)) = (count, best) {
+                let iterations = best.saturating_add(1);
                 trees.truncate(first_trees(iterations, &starts, parallel, outputs, &trees));
             }
             forest(model.features, outputs, &trees, groups, &weights)?

@@ -39,6 +39,13 @@ pub enum ModelError {
     },
 }
 
+/// Which trees count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    All,
+    Best,
+}
+
 /// A model of XGBoost's.
 #[derive(Debug)]
 pub(super) struct Booster {
@@ -69,10 +76,10 @@ enum Body {
 }
 
 impl Booster {
-    /// Reads a file, or what a pickled `Booster` holds. Of the trees only those of the
-    /// first `iterations` count, if that is given.
-    pub(super) fn read(file: &[u8], iterations: Option<usize>) -> Result<Self, ModelError> {
-        build::build(format::read(file)?, iterations)
+    /// Reads a file, or what a pickled `Booster` holds. All its trees count, or those up to
+    /// the best iteration, if it says which that was: so its wrappers do.
+    pub(super) fn read(file: &[u8], count: Count) -> Result<Self, ModelError> {
+        build::build(format::read(file)?, count)
     }
 
     fn outputs(&self) -> usize {
