@@ -10,7 +10,7 @@ use super::math::{argmax, expit, softmax};
 use super::registry::Row;
 use super::state::Part;
 use super::tree::{Dimensions, REGRESSORS, Trees, single};
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, ask, bounded, matrix};
+use super::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, ask, bounded, matrix};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
 
@@ -178,10 +178,11 @@ fn build(
             methods.push(spec(Method::PredictProba, DType::Double, classes));
             methods.push(spec(Method::PredictLogProba, DType::Double, classes));
             methods.push(spec(Method::DecisionFunction, DType::Double, (width > 1).then_some(width)));
+            let leaves = Gives::Layers(trees.forest.trees() / width, width);
+            methods.push(Spec::new(Method::Apply, DType::Double, leaves));
         }
         None => {
             methods.push(spec(Method::Predict, DType::Double, None));
-            // Of a classifier it has three dimensions, which no answer here has.
             methods.push(spec(Method::Apply, DType::Double, Some(trees.forest.trees())));
         }
     }

@@ -26,6 +26,42 @@ pub(super) enum Input {
     Table(Arc<[Kind]>),
 }
 
+impl Input {
+    /// The kind of each of `n` columns; `None` for samples without columns.
+    pub(super) fn kinds(&self, n: usize) -> Option<Vec<Kind>> {
+        match self {
+            Self::Matrix => Some(vec![Kind::Numbers; n]),
+            Self::Table(kinds) => Some(kinds.to_vec()),
+            Self::Vector | Self::Texts => None,
+        }
+    }
+
+    /// Samples with such columns.
+    pub(super) fn of_kinds(kinds: Vec<Kind>) -> Self {
+        let all = |kind| kinds.iter().all(|&other| other == kind);
+        if all(Kind::Numbers) || all(Kind::Unused) {
+            return Self::Matrix;
+        }
+        Self::Table(kinds.into())
+    }
+
+    /// Samples that suit both, each of which takes `n` columns; `None` if there are none. A
+    /// column that one takes as text and the other as numbers is text: it can be read as
+    /// numbers.
+    pub(super) fn merged(&self, other: &Self, n: usize) -> Option<Self> {
+        if self == other {
+            return Some(self.clone());
+        }
+        let both = self.kinds(n)?.into_iter().zip(other.kinds(n)?);
+        let merge = |(one, other)| match (one, other) {
+            (Kind::Texts, _) | (_, Kind::Texts) => Kind::Texts,
+            (Kind::Numbers, _) | (_, Kind::Numbers) => Kind::Numbers,
+            (Kind::Unused, Kind::Unused) => Kind::Unused,
+        };
+        Some(Self::of_kinds(both.map(merge).collect()))
+    }
+}
+
 /// What an estimator looks at in its input before it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
@@ -145,6 +181,8 @@ pub(super) trait Estimator: fmt::Debug + Send + Sync {
     /// What `transform` hands to the next step: it need not be a tensor. It has
     /// [`Method::Transform`]. Call it through [`ask_frame`].
     fn transform(&self, x: Samples<'_>) -> Result<Frame, RunError> {
+        // Whoever hands on something sparse has a method of its own, and is not as wide as it looks.
+        bound_answers(self.facts(), x.rows(), &[Method::Transform])?;
         let mut answers = Vec::with_capacity(1);
         self.compute_samples(x, &[Method::Transform], &mut answers)?;
         let answer =
@@ -196,6 +234,7 @@ pub(super) fn ask<'a>(
     let numbers = as_numbers(facts, x)?;
     let x = numbers.as_ref().map_or(x.reborrow(), |numbers| Samples::Dense(numbers.view()));
     admit(facts, x, wanted)?;
+    bound_answers(facts, x.rows(), wanted)?;
     estimator.compute_samples(x, wanted, answers)
 }
 
@@ -245,8 +284,13 @@ fn admit(facts: &Facts, x: Samples<'_>, wanted: &[Method]) -> Result<(), RunErro
             facts.class
         )));
     }
+    Ok(())
+}
+
+/// Bounds what the methods answer for so many rows.
+fn bound_answers(facts: &Facts, rows: usize, wanted: &[Method]) -> Result<(), RunError> {
     for spec in wanted.iter().filter_map(|&method| facts.spec(method)) {
-        bounded(facts.class, x.rows(), spec.gives.values().unwrap_or(usize::MAX))?;
+        bounded(facts.class, rows, spec.gives.values().unwrap_or(usize::MAX))?;
     }
     Ok(())
 }
@@ -306,6 +350,25 @@ pub(super) fn check_values(
         )));
     }
     Ok(())
+}
+
+/// The answer of one method.
+pub(super) fn ask_one<'a>(
+    estimator: &dyn Estimator,
+    x: impl Into<Samples<'a>>,
+    method: Method,
+) -> Result<Tensor, RunError> {
+    let mut answers = Vec::with_capacity(1);
+    ask(estimator, x, &[method], &mut answers)?;
+    answers.pop().ok_or_else(|| RunError::Internal("a method gave no answer".to_owned()))
+}
+
+/// An answer of real numbers, row by row.
+pub(super) fn numbers(tensor: &Tensor) -> Result<&[f64], RunError> {
+    match tensor.elements() {
+        Elements::F64(values) => Ok(values),
+        _ => Err(RunError::Internal(format!("a member gave {} of shape {}", tensor.dtype(), tensor.shape()))),
+    }
 }
 
 /// The values of a matrix in standard layout, row by row.

@@ -37,7 +37,7 @@ pub(super) enum Shape {
 enum Target {
     /// One label.
     Label(Arc<Labels>),
-    /// One label for each output. `predict_proba` is a list then, which no signature is.
+    /// One label for each output, and probabilities for each output.
     Labels(Vec<Labels>),
     /// The mean is the answer.
     Numbers,
@@ -122,6 +122,13 @@ impl Ensemble {
             methods.push(spec(Method::PredictProba, DType::Double, classes));
             methods.push(spec(Method::PredictLogProba, DType::Double, classes));
         }
+        if let Target::Labels(_) = &target {
+            // Outputs that are counted by more than 16 bits are not told apart.
+            for (i, &classes) in (0..=u16::MAX).zip(&dimensions.classes) {
+                methods.push(spec(Method::PredictProbaOf(i), DType::Double, Some(classes)));
+                methods.push(spec(Method::PredictLogProbaOf(i), DType::Double, Some(classes)));
+            }
+        }
         methods.push(spec(Method::Apply, DType::Int64, leaves));
         let check = Check::Single { nan };
         let labels = match &target {
@@ -141,6 +148,13 @@ impl Ensemble {
             means.iter_mut().for_each(|sum| *sum /= trees as f64);
         }
         means
+    }
+
+    /// The probabilities of one output: `[rows, its classes]`.
+    fn of_output(&self, means: &[f64], output: u16) -> Vec<f64> {
+        let (stride, output) = (self.dimensions.stride(), usize::from(output));
+        let own = output * stride..output * stride + self.dimensions.classes[output];
+        means.chunks_exact(self.dimensions.width()).flat_map(|row| row[own.clone()].iter().copied()).collect()
     }
 
     fn predict(&self, means: &[f64]) -> Elements {
@@ -177,6 +191,10 @@ impl Estimator for Ensemble {
                 Method::Apply => self.trees.apply(&x, rows).into(),
                 Method::PredictProba => means.clone().into(),
                 Method::PredictLogProba => means.iter().map(|mean| mean.ln()).collect::<Vec<_>>().into(),
+                Method::PredictProbaOf(i) => self.of_output(&means, i).into(),
+                Method::PredictLogProbaOf(i) => {
+                    self.of_output(&means, i).into_iter().map(f64::ln).collect::<Vec<_>>().into()
+                }
                 _ => self.predict(&means),
             };
             answers.push(answer(rows, self.facts.gives(method), elements)?);
@@ -200,7 +218,11 @@ pub(super) fn estimators<'a>(
 }
 
 /// Reads all trees; `counts` says whether leaves hold classes.
-fn read(part: &Part<'_>, classes: &[&str], counts: bool) -> Result<(Trees, Dimensions, bool), ModelError> {
+pub(super) fn read(
+    part: &Part<'_>,
+    classes: &[&str],
+    counts: bool,
+) -> Result<(Trees, Dimensions, bool), ModelError> {
     let mut made: Option<(Trees, Dimensions, bool)> = None;
     for tree in estimators(part, classes)? {
         let tree = tree?;

@@ -20,7 +20,10 @@ mod attributes;
 mod boosters;
 mod boosting;
 mod cluster;
+mod compose;
 mod decomposition;
+mod dummy;
+mod embedding;
 mod encoding;
 mod error;
 #[allow(dead_code, reason = "the families that take such samples follow")]
@@ -42,13 +45,16 @@ mod preprocessing;
 mod registry;
 #[allow(dead_code, reason = "the families that take such samples follow")]
 mod samples;
+mod selection;
 mod state;
 mod text;
 mod tree;
 
 use bytes::Bytes;
 
-use self::estimator::{Check, Estimator, Facts, Input, answer, ask, ask_frame, bounded, flat, matrix};
+use self::estimator::{
+    Check, Estimator, Facts, Input, answer, ask, ask_frame, ask_one, bounded, flat, matrix, numbers,
+};
 use self::method::{Gives, Method, Spec, Takes};
 use crate::formats::pickle;
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::labels::as_texts;
 use super::samples::{Column, Kind, Samples, Table};
-use super::{Estimator, Facts, Gives, Input, Method, ModelError, Spec, Takes, Whom, answer, ask};
+use super::{Estimator, Facts, Gives, Input, Method, ModelError, Spec, Takes, Whom, answer, ask, bounded};
 use crate::engines::examples::Layout;
 use crate::engines::rows::{self, COLUMNS, INPUTS, OUTPUTS, as_f64, join_columns, not_a_matrix, same_length};
 use crate::limits;
@@ -171,17 +171,34 @@ impl SklearnModel {
                 )))
             }
             Given::Columns => {
-                if specs.iter().all(|spec| spec.dtype != DType::String) {
+                let facts = self.estimator.facts();
+                let plain = specs.iter().all(|spec| spec.dtype != DType::String);
+                if plain && inputs.len() == facts.n_features {
                     let (rows, values) = join_columns(specs, inputs)?;
                     return then(Samples::Dense(view(rows, inputs.len(), &values)?));
                 }
                 let rows = same_length(specs, inputs)?;
-                let column = |(spec, input): (&TensorSpec, &Tensor)| match input.elements() {
-                    Elements::Strings(texts) => Ok(Column::Texts(texts.clone())),
-                    _ => as_f64(&spec.name, input).map(|values| Column::Numbers(values.into_owned())),
-                };
-                let columns: Result<_, RunError> = specs.iter().zip(inputs).map(column).collect();
-                then(Samples::Table(&Table::new(rows, columns?)))
+                // A request may be small and its table large: columns nobody looks at are in it.
+                bounded(facts.class, rows, facts.n_features)?;
+                let mut columns = vec![Column::Numbers(Vec::new()); facts.n_features];
+                let used = columns.iter_mut().zip(kinds(facts)).filter(|(_, kind)| *kind != Kind::Unused);
+                for (((column, _), spec), input) in used.zip(specs).zip(inputs) {
+                    *column = match input.elements() {
+                        Elements::Strings(texts) => Column::Texts(texts.clone()),
+                        _ => Column::Numbers(as_f64(&spec.name, input)?.into_owned()),
+                    };
+                }
+                for (column, kind) in columns.iter_mut().zip(kinds(facts)) {
+                    if kind == Kind::Unused {
+                        *column = Column::Numbers(vec![0.0; rows]);
+                    }
+                }
+                let table = Table::new(rows, columns);
+                if plain {
+                    let dense = Samples::Table(&table).to_dense(facts.class)?;
+                    return then(Samples::Dense(dense.view()));
+                }
+                then(Samples::Table(&table))
             }
             Given::Examples => {
                 let (rows, values) = self.layout.read(first)?;
@@ -256,7 +273,7 @@ fn by_signature(methods: &[Spec]) -> Vec<(&'static str, SmallVec<[Spec; 2]>)> {
 /// A classifier tells the probability of every class. One that knows none tells the
 /// label that it predicts, without a score: its decisions are no probabilities.
 fn for_examples(facts: &Facts) -> Option<(SignatureMethod, Outputs)> {
-    if facts.input != Input::Matrix {
+    if facts.input != Input::Matrix && facts.input.kinds(0).is_none_or(|kinds| kinds.contains(&Kind::Texts)) {
         return None;
     }
     let predict = facts.spec(Method::Predict)?;
@@ -288,7 +305,7 @@ fn dims(gives: Gives) -> SmallVec<[Option<usize>; 3]> {
 fn inputs(facts: &Facts, takes: Takes) -> (Given, Vec<TensorSpec>) {
     let matrix = |dtype, width| TensorSpec::new(INPUTS, dtype, &dims(Gives::Columns(width)));
     let vector = |dtype| TensorSpec::new(INPUTS, dtype, &dims(Gives::One));
-    let all = |kinds: &[Kind], kind| kinds.iter().all(|&other| other == kind);
+    let all = |kinds: &[Kind], kind| kinds.iter().all(|&other| other == kind || other == Kind::Unused);
     match (takes, &facts.input) {
         (Takes::Matrix(width), _) => (Given::Matrix, vec![matrix(DType::Double, width).any_real()]),
         (Takes::Samples, Input::Matrix) => {
@@ -307,24 +324,27 @@ fn inputs(facts: &Facts, takes: Takes) -> (Given, Vec<TensorSpec>) {
     }
 }
 
+/// The kind of each column.
+fn kinds(facts: &Facts) -> Vec<Kind> {
+    facts.input.kinds(facts.n_features).unwrap_or_else(|| match facts.input {
+        Input::Texts => vec![Kind::Texts; facts.n_features],
+        _ => vec![Kind::Numbers; facts.n_features],
+    })
+}
+
 /// One input a column, by the names that it was fitted on, else scikit-learn's `x0`, `x1`, …
+/// Those that nobody looks at are left out, as a data frame may leave them out.
 fn columns_of(facts: &Facts) -> Vec<TensorSpec> {
     let name = |i: usize| match &facts.feature_names {
         Some(names) => names[i].clone(),
         None => format!("x{i}").into(),
     };
-    let spec = |i| {
-        let kind = match &facts.input {
-            Input::Table(kinds) => kinds[i],
-            Input::Texts => Kind::Texts,
-            Input::Matrix | Input::Vector => Kind::Numbers,
-        };
-        match kind {
-            Kind::Numbers => TensorSpec::new(name(i), DType::Double, &dims(Gives::One)).any_real(),
-            Kind::Texts => TensorSpec::new(name(i), DType::String, &dims(Gives::One)),
-        }
+    let spec = |(i, kind)| match kind {
+        Kind::Numbers => Some(TensorSpec::new(name(i), DType::Double, &dims(Gives::One)).any_real()),
+        Kind::Texts => Some(TensorSpec::new(name(i), DType::String, &dims(Gives::One))),
+        Kind::Unused => None,
     };
-    (0..facts.n_features).map(spec).collect()
+    kinds(facts).into_iter().enumerate().filter_map(spec).collect()
 }
 
 impl Servable for SklearnModel {

@@ -1,15 +1,26 @@
 //! `Pipeline`: transformers one after the other, and an estimator at the end.
 
+use super::compose::{Slot, named, shown, slot};
 use super::registry::Row;
-use super::samples::{Frame, Samples};
+use super::samples::{Frame, Kind, Samples};
 use super::state::Part;
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, Takes, ask, ask_frame};
-use crate::formats::pickle::Ref;
+use super::{Check, Estimator, Facts, Input, Method, ModelError, Spec, Takes, ask, ask_frame};
 use crate::servable::RunError;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// The classes that are built here.
 pub(super) const ROWS: &[Row] = &[Row::new("sklearn.pipeline", "Pipeline", &[], build)];
+
+/// The methods of the last step that a pipeline has, too; its inverse is a matter of all.
+const FORWARDS: [&str; 7] = [
+    "predict",
+    "predict_std",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "score_samples",
+    "transform",
+];
 
 #[derive(Debug)]
 struct Pipeline {
@@ -20,73 +31,73 @@ struct Pipeline {
     last: Option<Box<dyn Estimator>>,
 }
 
-/// Source: `sklearn.pipeline.Pipeline`. `memory` and `verbose` matter to `fit` only.
+/// Source: `sklearn.pipeline.Pipeline`. `memory`, `verbose` and `transform_input` matter to
+/// `fit` only.
 pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
-    let value = part.fitted("steps")?;
-    let Some(steps) = value.items().filter(|steps| steps.len() > 0) else {
-        return Err(part.unexpected("steps", value, "a list of at least one (name, estimator)"));
-    };
-    let mut built = Vec::with_capacity(steps.len());
-    for (i, step) in steps.enumerate() {
-        built.push(build_step(part, i, step)?);
+    const NAME: &str = "steps";
+    let value = part.fitted(NAME)?;
+    if value.items().is_none_or(|steps| steps.len() == 0) {
+        return Err(part.unexpected(NAME, value, "a list of at least one (name, estimator)"));
+    }
+    let mut transforms: Vec<Box<dyn Estimator>> = Vec::new();
+    let mut last = None;
+    // What the step before hands on; nothing is known of the pipeline's own input.
+    let mut given: Option<Spec> = None;
+    let steps = named::<1>(part, NAME, "a (name, estimator)")?;
+    let count = steps.len();
+    for (i, (name, [value])) in steps.into_iter().enumerate() {
+        let place = format!("{NAME}[{i}] ('{}')", shown(&name));
+        let width = given.map(|given| given.gives.columns().unwrap_or(1));
+        let step = if value.is_none() { Slot::Pass } else { slot(part, value, &place, width)? };
+        let step = match step {
+            Slot::Is(step) => step,
+            Slot::Pass => continue,
+            Slot::Drop => {
+                return Err(part.refuse(NAME, format!("has 'drop' at [{i}]; expected an estimator")));
+            }
+        };
+        if let Some(given) = &given {
+            fits(part, i, &*step, given)?;
+        }
+        if i + 1 == count {
+            last = Some(step);
+            break;
+        }
+        let Some(&transform) = step.facts().spec(Method::Transform) else {
+            let why = format!("has a {} at [{i}], which has no transform", step.facts().class);
+            return Err(part.refuse(NAME, why));
+        };
+        given = Some(transform);
+        transforms.push(step);
     }
     // What the input is, is said by the first step that looks at it.
-    let Some(first) = built.iter().flatten().next().map(|step| step.facts()) else {
-        return Err(
-            part.refuse("steps", "has only steps that pass their input through; expected an estimator")
-        );
+    let Some(first) = transforms.first().or(last.as_ref()).map(|step| step.facts()) else {
+        return Err(part.refuse(NAME, "has only steps that pass their input through; expected an estimator"));
     };
     let n_features = first.n_features;
     let (feature_names, input) = (first.feature_names.clone(), first.input.clone());
-
-    let last = built.pop().flatten();
-    let mut width = n_features;
-    for (i, step) in built.iter().enumerate() {
-        let Some(step) = step else { continue };
-        fits(part, i, &**step, width)?;
-        let Some(transform) = step.facts().spec(Method::Transform) else {
-            let why = format!("has a {} at [{i}], which has no transform", step.facts().class);
-            return Err(part.refuse("steps", why));
-        };
-        width = transform.gives.columns().unwrap_or(1);
-    }
-    if let Some(last) = &last {
-        fits(part, built.len(), &**last, width)?;
-    }
-    let transforms: Vec<_> = built.into_iter().flatten().collect();
-    let methods = methods(&transforms, last.as_deref(), n_features, width);
+    let methods = methods(&transforms, last.as_deref(), n_features, given);
     let labels = last.as_deref().and_then(|last| last.facts().labels.clone());
     let class = part.class;
     let facts = Facts { class, n_features, input, feature_names, labels, check: Check::Within, methods };
     Ok(Box::new(Pipeline { facts, transforms, last }))
 }
 
-/// One `(name, estimator)`; `None` when it passes its input through.
-fn build_step<'a>(
-    part: &Part<'a>,
-    i: usize,
-    step: Ref<'a>,
-) -> Result<Option<Box<dyn Estimator>>, ModelError> {
-    let mut pair = step.items().filter(|pair| pair.len() == 2).into_iter().flatten();
-    let (Some(name), Some(estimator)) = (pair.next().and_then(Ref::to_str), pair.next()) else {
-        let why = format!("has {} at [{i}]; expected a (name, estimator)", step.describe());
-        return Err(part.refuse("steps", why));
-    };
-    if estimator.is_none() || estimator.as_str() == Some("passthrough") {
-        return Ok(None);
-    }
-    let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-    part.child(estimator, &format!("steps[{i}] ('{name}')")).map(Some)
-}
-
 /// Whether a step takes what the one before it gives.
-fn fits(part: &Part<'_>, i: usize, step: &dyn Estimator, width: usize) -> Result<(), ModelError> {
-    let Facts { class, n_features, .. } = step.facts();
-    if *n_features == width {
-        return Ok(());
-    }
-    let why = format!("has a {class} at [{i}] that takes {n_features} features and is given {width}");
-    Err(part.refuse("steps", why))
+fn fits(part: &Part<'_>, i: usize, step: &dyn Estimator, given: &Spec) -> Result<(), ModelError> {
+    let Facts { class, n_features, input, .. } = step.facts();
+    let text = given.dtype == DType::String;
+    let why = match (input, given.gives.columns()) {
+        (Input::Texts, None) if text => return Ok(()),
+        (Input::Texts, _) => "texts and is given something else".to_owned(),
+        (Input::Table(kinds), Some(_)) if !text && kinds.contains(&Kind::Texts) => {
+            "columns of text and is given numbers".to_owned()
+        }
+        (_, Some(width)) if *n_features == width => return Ok(()),
+        (_, Some(width)) => format!("{n_features} features and is given {width}"),
+        (_, None) => "columns and is given one value for each row".to_owned(),
+    };
+    Err(part.refuse("steps", format!("has a {class} at [{i}] that takes {why}")))
 }
 
 /// What the whole can do: what its last step can, and to transform there and back
@@ -95,14 +106,14 @@ fn methods(
     transforms: &[Box<dyn Estimator>],
     last: Option<&dyn Estimator>,
     n_features: usize,
-    width: usize,
+    given: Option<Spec>,
 ) -> Vec<Spec> {
+    let width = given.and_then(|given| given.gives.columns()).unwrap_or(n_features);
     let mut methods = match last {
-        None => vec![Spec::transform(width)],
+        None => vec![given.unwrap_or_else(|| Spec::transform(width))],
         Some(last) => {
-            // scikit-learn's has no `apply`.
-            let hidden = [Method::InverseTransform, Method::Apply];
-            let forward = last.facts().methods.iter().filter(|spec| !hidden.contains(&spec.method));
+            let known = |spec: &&Spec| FORWARDS.contains(&spec.method.signature());
+            let forward = last.facts().methods.iter().filter(known);
             forward.map(|spec| Spec { takes: Takes::Samples, ..*spec }).collect()
         }
     };

@@ -1,7 +1,10 @@
 //! The table of supported classes: one row each.
 
 use super::state::Part;
-use super::{Estimator, ModelError};
+use super::{
+    Estimator, ModelError, adaboost, boosters, boosting, cluster, compose, decomposition, dummy, embedding,
+    encoding, forest, hist, imputing, isolation, linear, pipeline, preprocessing, selection, text, tree,
+};
 
 /// Reads one estimator's attributes; refuses what it does not understand.
 pub(super) type Builder = fn(&Part<'_>) -> Result<Box<dyn Estimator>, ModelError>;
@@ -44,21 +47,25 @@ impl Row {
 
 /// Every class that is served, by the room that builds it.
 static FAMILIES: &[&[Row]] = &[
-    super::adaboost::ROWS,
-    super::boosters::ROWS,
-    super::boosting::ROWS,
-    super::cluster::ROWS,
-    super::decomposition::ROWS,
-    super::encoding::ROWS,
-    super::forest::ROWS,
-    super::hist::ROWS,
-    super::imputing::ROWS,
-    super::isolation::ROWS,
-    super::linear::ROWS,
-    super::pipeline::ROWS,
-    super::preprocessing::ROWS,
-    super::text::ROWS,
-    super::tree::ROWS,
+    adaboost::ROWS,
+    boosters::ROWS,
+    boosting::ROWS,
+    cluster::ROWS,
+    compose::ROWS,
+    decomposition::ROWS,
+    dummy::ROWS,
+    embedding::ROWS,
+    encoding::ROWS,
+    forest::ROWS,
+    hist::ROWS,
+    imputing::ROWS,
+    isolation::ROWS,
+    linear::ROWS,
+    pipeline::ROWS,
+    preprocessing::ROWS,
+    selection::ROWS,
+    text::ROWS,
+    tree::ROWS,
 ];
 
 /// Every class that is served.

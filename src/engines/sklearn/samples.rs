@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Numbers,
     /// Text.
     Texts,
+    /// Nobody looks at it.
+    Unused,
 }
 
 /// The samples that an estimator is given: scikit-learn's `X`.

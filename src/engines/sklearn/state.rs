@@ -32,6 +32,8 @@ pub(super) struct Part<'a> {
     place: String,
     depth: usize,
     budget: &'a Budget,
+    /// How many features it is given, where the one around it knows.
+    given: Option<usize>,
 }
 
 /// Numbers with a shape, in C order. A Python number has rank 0.
@@ -78,7 +80,7 @@ fn enter<'a>(
         let nearest = registry::nearest(global.module, global.name).map(registry::Row::canonical);
         return Err(ModelError::UnknownClass { whom, nearest });
     };
-    let part = Part { class: row.class, object, document, place, depth, budget };
+    let part = Part { class: row.class, object, document, place, depth, budget, given: None };
     if depth >= limits::ESTIMATOR_DEPTH_MAX {
         return Err(ModelError::TooDeep { whom: part.whom(), max: limits::ESTIMATOR_DEPTH_MAX });
     }
@@ -268,7 +270,8 @@ impl<'a> Part<'a> {
     /// The names of the columns that the estimator was fitted on, if they had any.
     pub(super) fn feature_names(&self, n_features: usize) -> Result<Option<Vec<Arc<str>>>, ModelError> {
         const NAME: &str = "feature_names_in_";
-        let Some(value) = self.attr(NAME) else { return Ok(None) };
+        // Column transformers had it for themselves in 0.24.
+        let Some(value) = self.attr(NAME).or_else(|| self.attr("_feature_names_in")) else { return Ok(None) };
         let Some(array) = value.array() else {
             return Err(self.unexpected(NAME, value, "an array of names"));
         };
@@ -295,7 +298,28 @@ impl<'a> Part<'a> {
 
     /// Builds an estimator within this one; `place` is said within this one.
     pub(super) fn child(&self, value: Ref<'a>, place: &str) -> Result<Box<dyn Estimator>, ModelError> {
-        build(self.document, value, self.place_of(place), self.depth + 1, self.budget)
+        self.child_given(value, place, None)
+    }
+
+    /// The same of one that is given so many features: some say nothing of it themselves.
+    pub(super) fn child_given(
+        &self,
+        value: Ref<'a>,
+        place: &str,
+        given: Option<usize>,
+    ) -> Result<Box<dyn Estimator>, ModelError> {
+        let (part, row) = enter(self.document, value, self.place_of(place), self.depth + 1, self.budget)?;
+        (row.build)(&Part { given, ..part })
+    }
+
+    /// How many features an estimator takes whose arrays do not tell: as it says itself,
+    /// else as the one around it knows.
+    pub(super) fn stated_features(&self) -> Result<usize, ModelError> {
+        const NAME: &str = "n_features_in_";
+        match (self.attr(NAME), self.given) {
+            (None, Some(given)) => Ok(given),
+            _ => self.n_features_in(),
+        }
     }
 
     /// An estimator within this one that is not built on its own, since this one reads
@@ -314,6 +338,12 @@ impl<'a> Part<'a> {
         }
         let why = format!("has {} at [{index}]; expected {}", part.class, classes.join(" or "));
         Err(self.refuse(attribute, why))
+    }
+
+    /// An estimator within this one of any served class, fitted or not, to read attributes from.
+    pub(super) fn inner(&self, value: Ref<'a>, place: &str) -> Result<Part<'a>, ModelError> {
+        let place = self.place_of(place);
+        enter(self.document, value, place, self.depth + 1, self.budget).map(|(part, _)| part)
     }
 
     /// An object of this class that this one keeps for itself, to read attributes from.

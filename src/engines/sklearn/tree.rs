@@ -8,6 +8,7 @@ use super::registry::Row;
 use super::state::{Numbers, Part};
 use super::{Estimator, ModelError, flat};
 use crate::engines::trees::{Forest, Node, Test, TreeError};
+use crate::limits;
 
 const MODULES: &[&str] = &["_classes", "tree"];
 
@@ -37,6 +38,8 @@ pub(super) struct Trees {
     values: Vec<f64>,
     /// Numbers of one leaf: outputs × most classes of any (1 for numbers).
     width: usize,
+    /// How many leaves there are with each tree: they are numbered in the order of the trees.
+    ends: Vec<usize>,
 }
 
 /// What a tree is made for.
@@ -85,7 +88,12 @@ impl Dimensions {
 
 impl Trees {
     pub(super) fn new(dimensions: &Dimensions) -> Self {
-        Self { forest: Forest::new(dimensions.features), values: Vec::new(), width: dimensions.width() }
+        Self {
+            forest: Forest::new(dimensions.features),
+            values: Vec::new(),
+            width: dimensions.width(),
+            ends: Vec::new(),
+        }
     }
 
     /// Adds the tree of an estimator, after `finish` has had each of its leaves' values.
@@ -122,6 +130,7 @@ impl Trees {
             self.values.extend_from_slice(row);
             finish(&mut self.values[at..]);
         }
+        self.ends.push(self.forest.leaves());
         Ok(())
     }
 
@@ -169,6 +178,13 @@ impl Trees {
         Ok(())
     }
 
+    /// The tree of each leaf that was added with its values, in the order of their numbers.
+    pub(super) fn tree_of_leaves(&self) -> impl Iterator<Item = usize> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let each = starts.zip(&self.ends).enumerate();
+        each.flat_map(|(tree, (start, &end))| std::iter::repeat_n(tree, end - start))
+    }
+
     /// The numbers of a leaf.
     #[inline]
     pub(super) fn leaf(&self, leaf: usize) -> &[f64] {
@@ -197,6 +213,47 @@ impl Trees {
         self.forest.walk(x, |row, tree, leaf| ends[row * trees + tree] = i64::from(self.forest.origin(leaf)));
         ends
     }
+}
+
+/// How much each feature lowers the impurity in a fitted tree, and how many nodes that has.
+/// Source: `sklearn.tree._tree.Tree.compute_feature_importances`, not normalised.
+pub(super) fn importances(part: &Part<'_>) -> Result<(Vec<f64>, usize), ModelError> {
+    const NAME: &str = "nodes";
+    let features = Dimensions::of(part)?.features;
+    if features > limits::TENSOR_BYTES_MAX / 8 {
+        return Err(part.refuse("tree_", format!("is made for {features} features")));
+    }
+    let tree = part.within("tree_", &TREE, "Tree")?;
+    let nodes = nodes(&tree)?;
+    let array = tree.array(NAME)?;
+    let doubles = |name: &str| {
+        let values = array.field(name).and_then(|field| field.to_f64().ok());
+        values.ok_or_else(|| tree.refuse(NAME, format!("has no field {name} of numbers")))
+    };
+    let (impurity, weight) = (doubles("impurity")?, doubles("weighted_n_node_samples")?);
+    let mut scores = vec![0.0; features];
+    let product = |at: i64| {
+        let at = usize::try_from(at).ok()?;
+        Some(weight.get(at)? * impurity.get(at)?)
+    };
+    for (i, node) in nodes.iter().enumerate() {
+        let Node::Split { feature, left, right, .. } = *node else { continue };
+        let place = usize::try_from(feature).ok().filter(|&place| place < features);
+        let products = product(left).zip(product(right));
+        let Some((place, (left, right))) = place.zip(products) else {
+            return Err(
+                tree.refuse(NAME, format!("names a feature or a child that does not exist at node {i}"))
+            );
+        };
+        scores[place] += weight[i] * impurity[i] - left - right;
+    }
+    if let Some(all) = weight.first().filter(|all| **all != 0.0) {
+        scores.iter_mut().for_each(|score| *score /= all);
+    }
+    if scores.iter().any(|score| !score.is_finite()) {
+        return Err(tree.refuse(NAME, "holds impurities that are no numbers"));
+    }
+    Ok((scores, nodes.len()))
 }
 
 /// Reads the structured array of nodes.
