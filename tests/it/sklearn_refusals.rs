@@ -455,10 +455,6 @@ const REFUSALS: &[(&str, &str)] = &[
         "TreePredictor at _predictors[0][0]: attribute nodes has a threshold of NaN at node 0",
     ),
     (
-        "hist has categories of text",
-        "OrdinalEncoder at _preprocessor.transformers_[0]: attribute categories_ is no array of numbers: expected numbers, found an array of dtype <U1 and shape (2,)",
-    ),
-    (
         "hist has categories too high",
         "TreePredictor at _predictors[0][0]: attribute nodes names categories 9 at node 0, of 0",
     ),

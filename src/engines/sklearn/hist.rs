@@ -1,16 +1,19 @@
 //! Histogram-based gradient boosting: trees over doubles, with missing values and categories.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ndarray::ArrayView2;
 
 use super::boosting::{Link, Tie, choose};
 use super::labels::Labels;
 use super::registry::Row;
+use super::samples::{self, Kind, Samples, Table};
 use super::state::Part;
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded, flat};
+use super::{Check, Estimator, Facts, Input, Method, ModelError, Spec, answer, bounded, flat};
 use crate::engines::trees::{CategorySet, Forest, Node, Test};
-use crate::formats::pickle::Ref;
+use crate::formats::pickle::{Array, DTypeKind, Ref};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
 
@@ -34,7 +37,45 @@ struct Column {
     /// The column of the input.
     source: usize,
     /// Its categories, whose places the trees know; other values are missing.
-    categories: Option<Vec<f64>>,
+    categories: Option<Categories>,
+}
+
+/// The categories of a column, in the order of their places.
+#[derive(Debug)]
+enum Categories {
+    Numbers(Vec<f64>),
+    Texts(HashMap<Bytes, f64>),
+}
+
+impl Categories {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Numbers(_) => Kind::Numbers,
+            Self::Texts(_) => Kind::Texts,
+        }
+    }
+
+    /// The place of a number, NaN when it is none of them.
+    #[allow(clippy::cast_precision_loss, reason = "a place in a short list")]
+    fn of_number(&self, value: f64) -> f64 {
+        match self {
+            // At most 256, and NaN among them is not equal to itself: missing stays missing.
+            Self::Numbers(all) => {
+                all.iter().position(|&category| category == value).map_or(f64::NAN, |place| place as f64)
+            }
+            Self::Texts(_) => f64::NAN,
+        }
+    }
+
+    fn of_text(&self, text: &Bytes) -> f64 {
+        match self {
+            Self::Texts(all) => all.get(text).copied().unwrap_or(f64::NAN),
+            Self::Numbers(_) => {
+                let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+                number.map_or(f64::NAN, |number| self.of_number(number))
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -135,7 +176,14 @@ fn build(
     };
     let named = labels.as_ref().map(|(labels, _)| Arc::clone(labels));
     // Missing and infinite values are what it is for.
-    let facts = Facts::new(part, n_features, Check::Width, methods)?.labelled(named);
+    let mut kinds = vec![Kind::Numbers; n_features];
+    for column in columns.iter().flatten() {
+        if let Some(categories) = &column.categories {
+            kinds[column.source] = categories.kind();
+        }
+    }
+    let facts = Facts::new(part, n_features, Check::Width, methods)?;
+    let facts = facts.labelled(named).taking(Input::of_kinds(kinds));
     Ok(Box::new(Boosting { facts, forest, values, baseline, columns, link, labels }))
 }
 
@@ -258,12 +306,7 @@ fn columns(part: &Part<'_>, features: usize) -> Result<Option<Vec<Column>>, Mode
     let encoded = (0..features).filter(|&source| categorical[source]).zip(each);
     let mut columns = Vec::with_capacity(features);
     for (source, values) in encoded {
-        let categories = encoder.numbers_of("categories_", values)?;
-        // Each row is held against them one by one. Trees have no more bins.
-        if categories.len() > 256 {
-            let why = format!("has {} categories; expected at most 256", categories.len());
-            return Err(encoder.refuse("categories_", why));
-        }
+        let categories = read_categories(&encoder, values)?;
         columns.push(Column { source, categories: Some(categories) });
     }
     let plain = (0..features).filter(|&source| !categorical[source]);
@@ -271,20 +314,68 @@ fn columns(part: &Part<'_>, features: usize) -> Result<Option<Vec<Column>>, Mode
     Ok(Some(columns))
 }
 
+/// The categories of one column, numbers or text; a missing value among them has a place,
+/// which nothing that is sent is at.
+fn read_categories<'a>(encoder: &Part<'a>, values: Ref<'a>) -> Result<Categories, ModelError> {
+    const NAME: &str = "categories_";
+    // Each row is held against them one by one. Trees have no more bins.
+    const MOST: usize = 256;
+    if let Some(count) = values.array().map(Array::len).filter(|&count| count > MOST) {
+        return Err(encoder.refuse(NAME, format!("has {count} categories; expected at most {MOST}")));
+    }
+    let texts: Vec<Option<String>> = match values.array().map(|array| array.dtype().kind()) {
+        Some(DTypeKind::Object) => {
+            values.elements().into_iter().flatten().map(|value| Some(value.to_str()?.into_owned())).collect()
+        }
+        Some(DTypeKind::Unicode) => match encoder.labels_of(NAME, values)? {
+            Labels::Texts(texts) => {
+                texts.iter().map(|text| Some(String::from_utf8_lossy(text).into_owned())).collect()
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    if texts.iter().all(Option::is_none) {
+        return encoder.numbers_of(NAME, values).map(Categories::Numbers);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a place in a short list")]
+    let placed = texts.into_iter().enumerate().filter_map(|(at, text)| Some((text?.into(), at as f64)));
+    Ok(Categories::Texts(placed.collect()))
+}
+
 impl Boosting {
+    /// A table as the trees look at it.
+    fn encode_table(&self, columns: &[Column], table: Samples<'_>) -> Result<Vec<f64>, RunError> {
+        let (rows, width) = (table.rows(), columns.len());
+        bounded(self.facts.class, rows, width)?;
+        let mut all = vec![0.0; rows * width];
+        for (at, column) in columns.iter().enumerate() {
+            let given = table.column(column.source);
+            let places = all.iter_mut().skip(at).step_by(width);
+            match (&*given, &column.categories) {
+                (samples::Column::Numbers(values), Some(categories)) => {
+                    places.zip(values).for_each(|(to, &value)| *to = categories.of_number(value));
+                }
+                (samples::Column::Texts(values), Some(categories)) => {
+                    places.zip(values).for_each(|(to, value)| *to = categories.of_text(value));
+                }
+                (other, None) => {
+                    let alone = Table::new(rows, vec![other.clone()]);
+                    let numbers = Samples::Table(&alone).to_dense(self.facts.class)?;
+                    places.zip(&numbers).for_each(|(to, &value)| *to = value);
+                }
+            }
+        }
+        Ok(all)
+    }
+
     /// The input as the trees look at it.
     fn encode(&self, columns: &[Column], x: &[f64]) -> Vec<f64> {
         let mut all = Vec::with_capacity(x.len());
         for row in x.chunks_exact(columns.len()) {
             all.extend(columns.iter().map(|column| {
                 let value = row[column.source];
-                let Some(categories) = &column.categories else { return value };
-                // At most 255, and NaN among them is not equal to itself: missing stays missing.
-                #[allow(clippy::cast_precision_loss, reason = "a place in a short list")]
-                categories
-                    .iter()
-                    .position(|&category| category == value)
-                    .map_or(f64::NAN, |place| place as f64)
+                column.categories.as_ref().map_or(value, |categories| categories.of_number(value))
             }));
         }
         all
@@ -310,12 +401,40 @@ impl Estimator for Boosting {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let (rows, width) = (x.nrows(), self.baseline.len());
+        match &self.columns {
+            Some(columns) => self.answer(&self.encode(columns, flat(&x)), x.nrows(), wanted, answers),
+            None => self.answer(flat(&x), x.nrows(), wanted, answers),
+        }
+    }
+
+    fn compute_samples(
+        &self,
+        x: Samples<'_>,
+        wanted: &[Method],
+        answers: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        match (&self.columns, x) {
+            (_, Samples::Dense(x)) => self.compute(x, wanted, answers),
+            (Some(columns), x @ Samples::Table(_)) => {
+                self.answer(&self.encode_table(columns, x)?, x.rows(), wanted, answers)
+            }
+            (_, x) => self.compute(x.to_dense(self.facts.class)?.view(), wanted, answers),
+        }
+    }
+}
+
+impl Boosting {
+    /// Answers for rows as the trees look at them.
+    fn answer(
+        &self,
+        x: &[f64],
+        rows: usize,
+        wanted: &[Method],
+        answers: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        let width = self.baseline.len();
         bounded(self.facts.class, rows, width)?;
-        let raw = match &self.columns {
-            Some(columns) => self.raw(&self.encode(columns, flat(&x)), rows),
-            None => self.raw(flat(&x), rows),
-        };
+        let raw = self.raw(x, rows);
         for &method in wanted {
             let elements: Elements = match (method, &self.labels) {
                 (Method::Predict, Some((labels, tie))) => choose(labels, self.link, *tie, &raw, width),

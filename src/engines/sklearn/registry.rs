@@ -2,8 +2,9 @@
 
 use super::state::Part;
 use super::{
-    Estimator, ModelError, adaboost, boosters, boosting, cluster, compose, decomposition, dummy, embedding,
-    encoding, forest, hist, imputing, isolation, linear, pipeline, preprocessing, selection, text, tree,
+    Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition, dummy,
+    embedding, encoding, forest, hist, imputing, isolation, isotonic, linear, multiclass, multioutput,
+    pipeline, preprocessing, selection, text, tree,
 };
 
 /// Reads one estimator's attributes; refuses what it does not understand.
@@ -50,6 +51,7 @@ static FAMILIES: &[&[Row]] = &[
     adaboost::ROWS,
     boosters::ROWS,
     boosting::ROWS,
+    calibration::ROWS,
     cluster::ROWS,
     compose::ROWS,
     decomposition::ROWS,
@@ -60,7 +62,10 @@ static FAMILIES: &[&[Row]] = &[
     hist::ROWS,
     imputing::ROWS,
     isolation::ROWS,
+    isotonic::ROWS,
     linear::ROWS,
+    multiclass::ROWS,
+    multioutput::ROWS,
     pipeline::ROWS,
     preprocessing::ROWS,
     selection::ROWS,

@@ -36,10 +36,16 @@ import sklearn
 if sklearn.__version__.startswith("0."):
     from sklearn.experimental import enable_hist_gradient_boosting  # noqa: F401
 from sklearn.ensemble import *  # noqa: F403
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.feature_selection import RFE
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import *  # noqa: F403
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsOneClassifier, OutputCodeClassifier
+from sklearn.multioutput import RegressorChain
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
 from sklearn.tree import *  # noqa: F403
 
@@ -540,6 +546,12 @@ def refused():
         model = AdaBoostClassifier(LogisticRegression(), n_estimators=2, random_state=0).fit(X, THREE)
         return with_attributes(model, **changes)
 
+    def columns(**changes):
+        return with_attributes(ColumnTransformer([("s", StandardScaler(), [0, 1])]).fit(X), **changes)
+
+    def chain(**changes):
+        return with_attributes(RegressorChain(LinearRegression()).fit(X, Y_MANY), **changes)
+
     stump = DecisionTreeRegressor(max_depth=1)
     own = OwnModel().fit(X, Y)
     models = {
@@ -617,7 +629,7 @@ def refused():
         "hist has a large category": hist(mapper={"bin_thresholds_": [np.array([256.0]), np.zeros(1), np.zeros(1)]}),
         "hist has few flags of its own": hist(is_categorical_=np.zeros(2, dtype=bool)),
         "hist has few encoded columns": hist(encoder={"categories_": []}),
-        "hist has categories of text": hist(encoder={"categories_": [np.array(["a", "b"])]}),
+        "hist has categories of lists": hist(encoder={"categories_": [np.array([[0], None], dtype=object)]}),
         "hist has many categories": hist(encoder={"categories_": [np.arange(300.0)]}),
         "isolation is not fitted": IsolationForest(),
         "isolation names few columns": isolated(estimators_features_=[np.array([0, 1]), np.array([0])]),
@@ -636,6 +648,33 @@ def refused():
         "adaboost has few weights": adaboost(estimator_weights_=np.ones(1)),
         "adaboost has weights of nan": adaboost(estimator_weights_=np.full(2, np.nan)),
         "adaboost has a strange algorithm": adaboost(algorithm="mine"),
+        "columns are few": columns(transformers_=[("s", scaler(), [0])], _transformer_to_input_indices={"s": [0]}),
+        "columns are too high": columns(_transformer_to_input_indices={"s": [0, 3]}),
+        "columns have unknown names": columns(_transformer_to_input_indices={}, transformers_=[("s", scaler(), ["a"])]),
+        "columns go to a regressor": columns(transformers_=[("s", LinearRegression().fit(X[:, :2], Y), [0, 1])]),
+        "columns have weights of text": columns(transformer_weights={"s": "heavy"}),
+        "union of different widths": FeatureUnion([("a", scaler()), ("b", StandardScaler().fit(X[:, :2]))]),
+        "function is Python's": FunctionTransformer(np.nan_to_num).fit(X),
+        "function has arguments": FunctionTransformer(np.log1p, kw_args={"casting": "safe"}).fit(X),
+        "search is not refitted": GridSearchCV(LinearRegression(), {"fit_intercept": [True]}, cv=2, refit=False).fit(X, Y),
+        "dummy answers at random": DummyClassifier(strategy="stratified").fit(X, THREE),
+        "vote has few weights": with_attributes(
+            VotingRegressor([("l", LinearRegression())]).fit(X, Y), weights=[1.0, 2.0]),
+        "stack has few methods": with_attributes(
+            StackingRegressor([("l", LinearRegression())], cv=2).fit(X, Y), stack_method_=[]),
+        "stack ends narrow": with_attributes(
+            StackingRegressor([("l", LinearRegression())], cv=2).fit(X, Y), final_estimator_=line()),
+        "bag names columns too high": with_attributes(
+            BaggingRegressor(LinearRegression(), 1, random_state=0).fit(X, Y), estimators_features_=[np.array([0, 1, 3])]),
+        "elimination keeps others": with_attributes(
+            RFE(LinearRegression(), n_features_to_select=2).fit(X, Y), support_=np.ones(3, dtype=bool)),
+        "chain has no order": chain(order_=[0, 0]),
+        "chain has a wide estimator": chain(estimators_=[line(), line()]),
+        "code book is narrow": with_attributes(
+            OutputCodeClassifier(LogisticRegression(), random_state=0).fit(X, THREE), code_book_=np.zeros((3, 1))),
+        "one-vs-one has few": with_attributes(OneVsOneClassifier(LogisticRegression()).fit(X, THREE), estimators_=[three()]),
+        "isotonic falls back": with_attributes(
+            IsotonicRegression().fit([1, 2, 3], [1, 2, 3]), X_thresholds_=np.array([1.0, 3.0, 2.0])),
         "forest is not fitted": RandomForestRegressor(),
         "forest has no trees": forest(estimators_=[]),
         "forest is a number": forest(estimators_=7),

@@ -108,7 +108,7 @@ pub(in crate::engines::sklearn) fn predicted_codes(
     let said = reals(&ask_one(member, x, Method::Predict)?)?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small place")]
     let place = |code: f64| {
-        let inside = code >= 0.0 && code < 1e9 && (code as usize) < classes;
+        let inside = (0.0..1e9).contains(&code) && (code as usize) < classes;
         inside
             .then_some(code as usize)
             .ok_or_else(|| RunError::Internal(format!("a member predicted {code} of {classes} classes")))

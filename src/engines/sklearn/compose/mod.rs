@@ -7,6 +7,8 @@ pub(super) mod frames;
 pub(super) mod function;
 pub(super) mod members;
 mod stacking;
+mod target;
+mod threshold;
 mod union;
 mod voting;
 
@@ -23,11 +25,13 @@ const STACKING: &[&str] = &["_stacking"];
 const VOTING: &[&str] = &["_voting", "voting"];
 const SEARCH: &[&str] = &["_search"];
 const HALVING: &[&str] = &["_search_successive_halving"];
+const THRESHOLD: &[&str] = &["_classification_threshold"];
 const SELECTION: &str = "sklearn.model_selection";
 
 /// The classes that are built here.
 pub(super) const ROWS: &[Row] = &[
     Row::new("sklearn.compose", "ColumnTransformer", &["_column_transformer"], column_transformer::build),
+    Row::new("sklearn.compose", "TransformedTargetRegressor", &["_target"], target::build),
     Row::new(ENSEMBLE, "BaggingClassifier", BAGGING, bagging::build_classifier),
     Row::new(ENSEMBLE, "BaggingRegressor", BAGGING, bagging::build_regressor),
     Row::new(ENSEMBLE, "StackingClassifier", STACKING, stacking::build_classifier),
@@ -43,10 +47,12 @@ pub(super) const ROWS: &[Row] = &[
         &["_self_training"],
         delegate::build_self_training,
     ),
+    Row::new(SELECTION, "FixedThresholdClassifier", THRESHOLD, threshold::build_fixed),
     Row::new(SELECTION, "GridSearchCV", SEARCH, delegate::build_search),
     Row::new(SELECTION, "HalvingGridSearchCV", HALVING, delegate::build_search),
     Row::new(SELECTION, "HalvingRandomSearchCV", HALVING, delegate::build_search),
     Row::new(SELECTION, "RandomizedSearchCV", SEARCH, delegate::build_search),
+    Row::new(SELECTION, "TunedThresholdClassifierCV", THRESHOLD, threshold::build_tuned),
 ];
 
 /// What stands in the place of a transformer.

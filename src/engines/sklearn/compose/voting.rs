@@ -109,10 +109,9 @@ fn average(said: &[Vec<f64>], weights: &[f64], len: usize) -> Vec<f64> {
 
 impl Classifier {
     fn probabilities(&self, x: Samples<'_>) -> Result<Vec<Vec<f64>>, RunError> {
-        let ask = |member: &Box<dyn Estimator>| {
-            numbers(&ask_one(&**member, x, Method::PredictProba)?).map(<[f64]>::to_vec)
-        };
-        self.members.iter().map(ask).collect()
+        let ask =
+            |member: &dyn Estimator| numbers(&ask_one(member, x, Method::PredictProba)?).map(<[f64]>::to_vec);
+        self.members.iter().map(|member| ask(&**member)).collect()
     }
 
     fn votes(&self, x: Samples<'_>) -> Result<Vec<Vec<usize>>, RunError> {

@@ -138,8 +138,9 @@ fn false_discoveries(p_values: &[f64], alpha: f64) -> Vec<bool> {
     let mut sorted = p_values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let share = alpha / count(sorted.len());
-    let selected = sorted.iter().enumerate().filter(|&(i, &p)| p <= share * count(i + 1)).map(|(_, &p)| p);
-    let Some(highest) = selected.last() else { return vec![false; p_values.len()] };
+    let mut selected =
+        sorted.iter().enumerate().filter(|&(i, &p)| p <= share * count(i + 1)).map(|(_, &p)| p);
+    let Some(highest) = selected.next_back() else { return vec![false; p_values.len()] };
     p_values.iter().map(|&p| p <= highest).collect()
 }
 
