@@ -574,6 +574,75 @@ const REFUSALS: &[(&str, &str)] = &[
         "widths differ",
         "Pipeline: attribute steps has a LinearRegression at [1] that takes 2 features and is given 3",
     ),
+    (
+        "bag names columns too high",
+        "BaggingRegressor: attribute estimators_features_ names 3 columns up to 3 at [0], of 3 features, for a LinearRegression of 3",
+    ),
+    (
+        "chain has a wide estimator",
+        "RegressorChain: attribute estimators_ has a LinearRegression of 3 features at [1]; expected one that gives one number for 3 features and what 1 others said",
+    ),
+    ("chain has no order", "RegressorChain: attribute order_ is no order of 2 outputs"),
+    ("code book is narrow", "OutputCodeClassifier: attribute code_book_ has 1 columns; expected 4"),
+    (
+        "columns are few",
+        "ColumnTransformer: attribute transformers_ has a StandardScaler at [0] that takes 3 features and is given 1",
+    ),
+    (
+        "columns are too high",
+        "ColumnTransformer: attribute _transformer_to_input_indices names the columns of 's' by list of 2; expected names, places, a slice or a mask of 3 columns",
+    ),
+    (
+        "columns go to a regressor",
+        "ColumnTransformer: attribute transformers_ has a LinearRegression, which has no transform",
+    ),
+    (
+        "columns have unknown names",
+        "ColumnTransformer: attribute transformers_ names the columns of 's' by list of 1; expected names, places, a slice or a mask of 3 columns",
+    ),
+    (
+        "columns have weights of text",
+        "ColumnTransformer: attribute transformer_weights is str 'heavy'; expected a number for each name",
+    ),
+    (
+        "dummy answers at random",
+        "DummyClassifier: attribute strategy is 'stratified', which answers at random; expected most_frequent, prior or constant",
+    ),
+    ("elimination keeps others", "RFE: attribute estimator_ takes 2 features; support_ keeps 3"),
+    (
+        "function has arguments",
+        "FunctionTransformer: attribute kw_args holds arguments of a function; expected none",
+    ),
+    (
+        "function is Python's",
+        "FunctionTransformer: attribute func is the name numpy.nan_to_num; expected None or one of numpy's functions of one number; others are not called",
+    ),
+    (
+        "hist has categories of lists",
+        "OrdinalEncoder at _preprocessor.transformers_[0]: attribute categories_ is no array of numbers: expected numbers, found an array of dtype |O and shape (2,)",
+    ),
+    (
+        "isotonic falls back",
+        "IsotonicRegression: attribute X_thresholds_ has 3 points and y_thresholds_ 3; expected as many, rising",
+    ),
+    (
+        "one-vs-one has few",
+        "OneVsOneClassifier: attribute estimators_ has a LogisticRegression at [0], which does not tell two classes apart",
+    ),
+    (
+        "search is not refitted",
+        "GridSearchCV: attribute refit is False, so that no estimator was fitted on all data; expected True",
+    ),
+    ("stack ends narrow", "StackingRegressor: attribute final_estimator_ takes 3 features and is given 1"),
+    ("stack has few methods", "StackingRegressor: attribute stack_method_ has 0 methods for 1 estimators"),
+    (
+        "union of different widths",
+        "FeatureUnion: attribute transformer_list has a StandardScaler of 2 features and a StandardScaler of 3, or they take different samples",
+    ),
+    (
+        "vote has few weights",
+        "VotingRegressor: attribute weights is list of 2; expected a number for each of 1 estimators, not 0 in all",
+    ),
     ("with_mean is text", "StandardScaler: attribute with_mean is str 'yes'; expected True or False"),
 ];
 

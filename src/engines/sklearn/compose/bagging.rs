@@ -63,8 +63,9 @@ fn members(part: &Part<'_>) -> Result<(Vec<Member>, usize), ModelError> {
             || columns.iter().any(|&column| column >= n_features)
             || facts.input != Input::Matrix
         {
+            let highest = columns.iter().max().copied().unwrap_or_default();
             let why = format!(
-                "names {} of {n_features} features at [{i}] for a {} of {}",
+                "names {} columns up to {highest} at [{i}], of {n_features} features, for a {} of {}",
                 columns.len(),
                 facts.class,
                 facts.n_features
