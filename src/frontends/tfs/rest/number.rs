@@ -4,6 +4,8 @@
 //! digits), else `%.9g` for floats and `%.17g` for doubles. `.0` follows what has
 //! neither a point nor an exponent; infinities and NaN are bare words.
 
+mod decimal;
+
 use std::fmt::LowerExp;
 use std::io::Write as _;
 
@@ -15,10 +17,12 @@ pub(super) fn put_f32(out: &mut Vec<u8>, value: f32) {
         return put_word(out, value.is_nan(), value.is_sign_negative());
     }
     let start = out.len();
-    put_general(out, value, 6);
-    if parsed::<f32>(&out[start..]) != Some(value) {
-        out.truncate(start);
-        put_general(out, value, 9);
+    if !put_ordinary(out, value.into(), 9, 29) {
+        put_general(out, value, 6);
+        if parsed::<f32>(&out[start..]) != Some(value) {
+            out.truncate(start);
+            put_general(out, value, 9);
+        }
     }
     put_point(out, start);
 }
@@ -29,12 +33,30 @@ pub(super) fn put_f64(out: &mut Vec<u8>, value: f64) {
         return put_word(out, value.is_nan(), value.is_sign_negative());
     }
     let start = out.len();
-    put_general(out, value, 6);
-    if parsed::<f64>(&out[start..]) != Some(value) {
-        out.truncate(start);
-        put_general(out, value, 17);
+    if !put_ordinary(out, value, 17, 0) {
+        put_general(out, value, 6);
+        if parsed::<f64>(&out[start..]) != Some(value) {
+            out.truncate(start);
+            put_general(out, value, 17);
+        }
     }
     put_point(out, start);
+}
+
+/// The same the quick way, for a number that it can be done for; says whether it was.
+fn put_ordinary(out: &mut Vec<u8>, value: f64, full: usize, spare_bits: u32) -> bool {
+    let Some(found) = decimal::figures(value.abs(), full, spare_bits) else { return false };
+    if value.is_sign_negative() {
+        out.push(b'-');
+    }
+    let mut figures = [b'0'; 24];
+    let mut rest = found.whole;
+    for figure in figures[..found.count].iter_mut().rev() {
+        *figure += (rest % 10) as u8;
+        rest /= 10;
+    }
+    put_figures(out, &figures[..found.count], found.exponent, found.count);
+    true
 }
 
 /// Appends a half: six digits are enough for every one of them.
@@ -98,9 +120,13 @@ fn put_general(out: &mut Vec<u8>, value: impl LowerExp, digits: usize) {
         figures[count] = byte;
         count += 1;
     }
-    while count > 1 && figures[count - 1] == b'0' {
-        count -= 1;
-    }
+    put_figures(out, &figures[..count], exponent, digits);
+}
+
+/// Lays figures out as `%.{digits}g` does; the first one stands for so many powers of ten.
+fn put_figures(out: &mut Vec<u8>, figures: &[u8], exponent: i32, digits: usize) {
+    let zeros = figures.iter().rev().take_while(|&&figure| figure == b'0').count();
+    let count = figures.len().saturating_sub(zeros).max(1);
     let figures = &figures[..count];
     if exponent < -4 || exponent >= i32::try_from(digits).unwrap_or(i32::MAX) {
         out.push(figures[0]);
@@ -184,7 +210,50 @@ mod tests {
         }
     }
 
+    /// As it was done before there was a quicker way.
+    fn double_the_long_way(value: f64) -> String {
+        let mut out = Vec::new();
+        put_general(&mut out, value, 6);
+        if parsed::<f64>(&out) != Some(value) {
+            out.clear();
+            put_general(&mut out, value, 17);
+        }
+        put_point(&mut out, 0);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn float_the_long_way(value: f32) -> String {
+        let mut out = Vec::new();
+        put_general(&mut out, value, 6);
+        if parsed::<f32>(&out) != Some(value) {
+            out.clear();
+            put_general(&mut out, value, 9);
+        }
+        put_point(&mut out, 0);
+        String::from_utf8(out).unwrap()
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Fractions of few figures, of all figures, powers of two and their neighbours.
+        #[test]
+        fn the_quick_way_prints_what_the_long_way_does(
+            whole in 1u64..10_000_000_000, over in 0u32..16, part in 1u64..1000, power in -20i32..55, bits: u64,
+        ) {
+            let power = 2f64.powi(power);
+            let near = [power, power * (1.0 + f64::EPSILON), power * (1.0 - f64::EPSILON / 2.0)];
+            let fractions = [whole as f64 / 10f64.powi(over as i32), whole as f64 / part as f64];
+            let unit = f64::from_bits(bits >> 12 | 1023 << 52);
+            for value in near.into_iter().chain(fractions).chain([unit * power, -unit]) {
+                prop_assert_eq!(double(value), double_the_long_way(value));
+                let single = value as f32;
+                prop_assert_eq!(float(single), float_the_long_way(single));
+                let single = power as f32 * (1.0 - f32::EPSILON / 2.0);
+                prop_assert_eq!(float(single), float_the_long_way(single));
+            }
+        }
+
         #[test]
         fn what_is_printed_reads_back(bits in any::<u64>(), half in any::<u16>()) {
             let value = f64::from_bits(bits);

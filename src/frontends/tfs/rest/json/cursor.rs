@@ -156,6 +156,11 @@ impl<'t> Cursor<'t> {
         if self.kind() != Kind::Number {
             return None;
         }
+        if let Some((value, length)) = short_decimal(&self.text[self.at..]) {
+            self.at += length;
+            self.gap();
+            return Some(value);
+        }
         // Rust's parser takes all that the scan lets through, `NaN` and `-Inf` included.
         self.token().parse().ok()
     }
@@ -199,6 +204,32 @@ impl<'t> Cursor<'t> {
         }
         Some(self.text.slice(raw))
     }
+}
+
+/// The number here, and its length, if it has 15 digits at most and no exponent: then
+/// its digits and the power of ten below them are doubles without error, and one division
+/// rounds to nearest. Source: Clinger, "How to read floating point numbers accurately".
+fn short_decimal(text: &[u8]) -> Option<(f64, usize)> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] =
+        [1., 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let is_negative = text.first() == Some(&b'-');
+    let (mut at, mut digits, mut whole, mut point) = (usize::from(is_negative), 0, 0_u64, None);
+    loop {
+        match text.get(at) {
+            Some(digit @ b'0'..=b'9') if digits < DIGITS_MAX => {
+                whole = whole * 10 + u64::from(digit - b'0');
+                digits += 1;
+            }
+            Some(b'.') if point.is_none() => point = Some(digits),
+            Some(b'0'..=b'9' | b'.' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-') => return None,
+            _ => break,
+        }
+        at += 1;
+    }
+    let power = POWERS.get(digits - point.unwrap_or(digits))?;
+    let value = whole as f64 / power;
+    (digits > 0).then_some((if is_negative { -value } else { value }, at))
 }
 
 /// The bytes that an escaped string means. The scan has checked the escapes.

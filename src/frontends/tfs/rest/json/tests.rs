@@ -136,6 +136,26 @@ fn numbers_are_whole_or_not() {
 }
 
 proptest! {
+    /// Of few digits and of many, with a point anywhere, and with what may follow.
+    #[test]
+    fn decimals_are_read_to_the_nearest_double(
+        whole in 0u64..100_000_000, part in proptest::option::of("[0-9]{1,12}"), negative: bool,
+    ) {
+        let sign = if negative { "-" } else { "" };
+        let part = part.map_or(String::new(), |part| format!(".{part}"));
+        let number = format!("{sign}{whole}{part}");
+        let text = format!("[{number},{number}\n, {number}e2]");
+        let text = scan(Bytes::from(text), &[]).unwrap();
+        let mut at = text.cursor();
+        at.enter();
+        let want: f64 = number.parse().unwrap();
+        for want in [want, want, format!("{number}e2").parse().unwrap()] {
+            prop_assert_eq!(at.double().unwrap().to_bits(), want.to_bits());
+        }
+        let alone = scan(Bytes::from(number), &[]).unwrap();
+        prop_assert_eq!(alone.cursor().double().unwrap().to_bits(), want.to_bits());
+    }
+
     /// Whatever is scanned can be walked, and agrees with a library where that
     /// takes it.
     #[test]
