@@ -1,7 +1,8 @@
 //! What batching gains where it should, costs where it cannot help, and how it
 //! stands three times the load that it can carry.
 //!
-//! `cargo bench --bench batching`. Lanes in this process, without network. A run of
+//! `cargo bench --bench batching`. Lanes in this process, without network; the load
+//! that is too much also through the gRPC door, over loopback. A run of
 //! the models sleeps, as if an accelerator worked, so that what is measured is the
 //! scheduling and not how many cores are free. Absolute numbers follow from the
 //! chosen costs; the ratios of one run are what counts.
@@ -9,17 +10,32 @@
 #[path = "common/verdict.rs"]
 mod verdict;
 
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use longshore::dataplane::DataPlane;
+use longshore::error::Code;
 use longshore::execution::{BatchOptions, BatchParameters, ComputePool, Lane, LaneOptions, RunFailure};
+use longshore::frontends::tfs::grpc::Door;
+use longshore::ids::{ModelName, Version};
+use longshore::lifecycle::{self, Aspired, AspiredVersion, LoadError, Loader, Manager};
+use longshore::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
+use longshore::proto::tensorflow::serving::{ModelSpec, PredictRequest};
+use longshore::proto::tensorflow::tensor_shape_proto::Dim;
+use longshore::proto::tensorflow::{DataType, TensorProto, TensorShapeProto};
 use longshore::servable::{
     Call, DEFAULT_SIGNATURE, Method, RunError, Servable, Signature, Signatures, TensorSpec,
 };
+use longshore::telemetry::Metrics;
 use longshore::tensor::{DType, Tensor};
 use smallvec::SmallVec;
 use tokio::runtime::Runtime;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
 
 /// As the server's own binary has it.
 #[global_allocator]
@@ -27,6 +43,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const THREADS: usize = 2;
 const ROWS_MAX: i64 = 32;
+/// Over which a load goes that goes over the network.
+const CONNECTIONS: usize = 8;
 /// Requests in flight, each of one row.
 const CLIENTS: usize = 64;
 const ROUND: Duration = Duration::from_secs(2);
@@ -59,7 +77,7 @@ impl Servable for Synthetic {
     }
 }
 
-fn lane(fixed: Duration, per_row: Duration, batching: Option<&BatchParameters>) -> Arc<Lane> {
+fn lane(fixed: Duration, per_row: Duration, batching: Option<&BatchParameters>) -> Lane {
     let spec = |name: &str| TensorSpec::new(name, DType::Float, &[None, Some(16)]);
     let signature = Signature {
         name: DEFAULT_SIGNATURE.into(),
@@ -71,13 +89,108 @@ fn lane(fixed: Duration, per_row: Duration, batching: Option<&BatchParameters>) 
     let pool = ComputePool::start(THREADS).expect("threads");
     let lane = Lane::new(Arc::new(servable), pool, LaneOptions::default());
     let options = batching.map(|parameters| BatchOptions::new(parameters).expect("good parameters"));
-    Arc::new(options.into_iter().fold(lane, Lane::batched))
+    options.into_iter().fold(lane, Lane::batched)
 }
 
-async fn ask(lane: Arc<Lane>) -> Result<Vec<Tensor>, RunFailure> {
-    let x = Tensor::new([1, 16], vec![1.0f32; 16].into()).expect("16 numbers");
-    let ran = Lane::run(lane, 0, SmallVec::from_iter([x]), SmallVec::from_iter([0]), None).await;
-    ran.map(|ran| ran.outputs)
+/// What a caller gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Answered,
+    Refused,
+}
+
+/// Asks for one row, as often as it is called.
+type Ask = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
+
+/// Asks a lane of this process.
+fn within(lane: Lane) -> Ask {
+    let lane = Arc::new(lane);
+    Arc::new(move || {
+        let lane = Arc::clone(&lane);
+        Box::pin(async move {
+            let x = Tensor::new([1, 16], vec![1.0f32; 16].into()).expect("16 numbers");
+            match Lane::run(lane, 0, SmallVec::from_iter([x]), SmallVec::from_iter([0]), None).await {
+                Ok(_) => Outcome::Answered,
+                Err(RunFailure::Batch(_)) => Outcome::Refused,
+                Err(other) => panic!("{other}"),
+            }
+        })
+    })
+}
+
+/// Gives away a lane that is ready.
+struct Ready(Option<Lane>);
+
+impl Loader for Ready {
+    type Servable = Lane;
+
+    fn load(&mut self) -> Result<Lane, LoadError> {
+        self.0
+            .take()
+            .ok_or_else(|| LoadError::new(Code::Internal, "there is one lane, and it is loaded once"))
+    }
+}
+
+/// Serves a lane as model `m` on loopback, by a loop of its own as the server has them.
+fn serve(lane: Lane) -> SocketAddr {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let options = lifecycle::Options {
+                num_load_threads: NonZeroUsize::MIN,
+                num_unload_threads: NonZeroUsize::MIN,
+                retry_pause_first: Duration::from_secs(1),
+                retry_pause_max: Duration::from_secs(1),
+                retries_max: Some(0),
+            };
+            let (manager, catalog, states) = Manager::start(options).expect("threads");
+            let version = Version::new(1).expect("1 is one");
+            let version = AspiredVersion { version, fingerprint: 0, loader: Ready(Some(lane)) };
+            let aspired = Aspired { versions: vec![version], labels: [].into(), first_is_coming: false };
+            manager.aspire([(ModelName::new("m").expect("a name"), aspired)].into());
+            states.first_pass().await;
+            let recorder = Arc::new(Metrics::start(1).1.remove(0));
+            let door = Door::new(Arc::new(DataPlane::new(catalog.reader(), states)), recorder);
+            let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            tell.send(port.local_addr().expect("an address")).expect("somebody waits for it");
+            let services = Server::builder().add_service(door.prediction_service());
+            services.serve_with_incoming(TcpListenerStream::new(port)).await.expect("it serves to the end");
+        });
+    });
+    told.recv().expect("an address")
+}
+
+/// Asks a lane through the gRPC door, over [`CONNECTIONS`] connections by turns.
+fn through_grpc(runtime: &Runtime, lane: Lane) -> Ask {
+    let address = format!("http://{}", serve(lane));
+    let connect = || runtime.block_on(Channel::from_shared(address.clone()).expect("a URL").connect());
+    let clients: Vec<_> =
+        (0..CONNECTIONS).map(|_| PredictionServiceClient::new(connect().expect("a connection"))).collect();
+    let dim = [1, 16].map(|size| Dim { size, ..Dim::default() }).to_vec();
+    let x = TensorProto {
+        dtype: DataType::DtFloat.into(),
+        tensor_shape: Some(TensorShapeProto { dim, ..TensorShapeProto::default() }),
+        float_val: vec![1.0; 16],
+        ..TensorProto::default()
+    };
+    let request = PredictRequest {
+        model_spec: Some(ModelSpec { name: "m".to_owned(), ..ModelSpec::default() }),
+        inputs: [("x".to_owned(), x)].into(),
+        ..PredictRequest::default()
+    };
+    let turn = AtomicUsize::new(0);
+    Arc::new(move || {
+        let mut client = clients[turn.fetch_add(1, Relaxed) % clients.len()].clone();
+        let request = request.clone();
+        Box::pin(async move {
+            match client.predict(request).await {
+                Ok(_) => Outcome::Answered,
+                Err(status) if status.code() == tonic::Code::Unavailable => Outcome::Refused,
+                Err(other) => panic!("{other}"),
+            }
+        })
+    })
 }
 
 /// What one round showed.
@@ -94,16 +207,16 @@ fn quantile(sorted: &[Duration], share: f64) -> Duration {
 }
 
 /// `clients` callers who ask again as soon as they are answered.
-fn closed(runtime: &Runtime, lane: &Arc<Lane>, clients: usize) -> Sample {
+fn closed(runtime: &Runtime, ask: &Ask, clients: usize) -> Sample {
     let start = Instant::now();
     let callers: Vec<_> = (0..clients)
         .map(|_| {
-            let lane = Arc::clone(lane);
+            let ask = Arc::clone(ask);
             runtime.spawn(async move {
                 let mut took = Vec::new();
                 while start.elapsed() < ROUND {
                     let begun = Instant::now();
-                    ask(Arc::clone(&lane)).await.expect("an answer");
+                    assert_eq!(ask().await, Outcome::Answered);
                     took.push(begun.elapsed());
                     // A cheap run never waits; others must have their turn.
                     tokio::task::yield_now().await;
@@ -130,7 +243,7 @@ fn median(mut samples: Vec<Sample>) -> Sample {
 }
 
 /// Lets the lanes take turns, so that what the machine does besides hits all alike.
-fn alternate(runtime: &Runtime, lanes: &[Arc<Lane>], clients: usize) -> Vec<Sample> {
+fn alternate(runtime: &Runtime, lanes: &[Ask], clients: usize) -> Vec<Sample> {
     let mut samples = vec![Vec::new(); lanes.len()];
     for round in 0..ROUNDS {
         for turn in 0..lanes.len() {
@@ -160,7 +273,7 @@ struct Flood {
 }
 
 /// Asks `rate` times a second, however many are answered.
-fn flood(runtime: &Runtime, lane: &Arc<Lane>, rate: f64) -> Flood {
+fn flood(runtime: &Runtime, ask: &Ask, rate: f64) -> Flood {
     let (answered, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let refused = Arc::new(std::sync::Mutex::new(Vec::new()));
     let over = Arc::new(AtomicBool::new(false));
@@ -172,18 +285,17 @@ fn flood(runtime: &Runtime, lane: &Arc<Lane>, rate: f64) -> Flood {
             let due = (start.elapsed().as_secs_f64() * rate) as usize;
             while asked.load(Relaxed) < due {
                 asked.fetch_add(1, Relaxed);
-                let (lane, answered) = (Arc::clone(lane), Arc::clone(&answered));
+                let (answer, answered) = (ask(), Arc::clone(&answered));
                 let (refused, over) = (Arc::clone(&refused), Arc::clone(&over));
                 let begun = Instant::now();
                 tokio::spawn(async move {
-                    match ask(lane).await {
+                    match answer.await {
                         // What is answered after the round is not of the round.
-                        Ok(_) if over.load(Relaxed) => {}
-                        Ok(_) => {
+                        Outcome::Answered if over.load(Relaxed) => {}
+                        Outcome::Answered => {
                             answered.fetch_add(1, Relaxed);
                         }
-                        Err(RunFailure::Batch(_)) => refused.lock().expect("held").push(begun.elapsed()),
-                        Err(other) => panic!("{other}"),
+                        Outcome::Refused => refused.lock().expect("held").push(begun.elapsed()),
                     }
                 });
             }
@@ -218,7 +330,7 @@ fn main() {
     let names = ["no batching", "batching, no timeout", "batching, 1 ms"];
     let lanes = |fixed: u64, per_row: u64| {
         let [fixed, per_row] = [fixed, per_row].map(Duration::from_micros);
-        ways.map(|way| lane(fixed, per_row, way))
+        ways.map(|way| within(lane(fixed, per_row, way)))
     };
 
     let dear = alternate(&runtime, &lanes(2000, 20), CLIENTS);
@@ -231,16 +343,13 @@ fn main() {
     print("a run that costs nothing, 1 caller", &names, &cheap);
 
     let small = BatchParameters { max_enqueued_batches: Some(4), ..at_once };
-    let bounded = lane(Duration::from_millis(5), Duration::from_micros(50), Some(&small));
-    // As many callers as fill the queue: while two batches run, two wait.
-    let peak = (0..ROUNDS).map(|_| closed(&runtime, &bounded, 4 * ROWS_MAX as usize)).collect();
-    let peak = median(peak).per_second;
-    let flood = flood(&runtime, &bounded, 3.0 * peak);
-    println!("\n5 ms a run and 50 µs a row, 4 batches may wait, three times the load");
-    println!(
-        "peak {peak:.0}/s, offered {:.0}/s, answered {:.0}/s, refused {}: p99 {:?}, worst {:?}\n",
-        flood.offered, flood.answered, flood.refused, flood.refused_p99, flood.refused_worst
-    );
+    let bounded = |fixed: u64, per_row: u64| {
+        lane(Duration::from_millis(fixed), Duration::from_micros(per_row), Some(&small))
+    };
+    let near = overload(&runtime, &within(bounded(5, 50)), "5 ms a run and 50 µs a row, in this process");
+    // Dearer, so that the network and both of its ends are not what is too slow.
+    let far = through_grpc(&runtime, bounded(20, 200));
+    let far = overload(&runtime, &far, "20 ms a run and 200 µs a row, through the gRPC door");
 
     let ratio = |samples: &[Sample]| samples[1].per_second / samples[0].per_second;
     verdict::tell("dear runs, throughput with batching", ratio(&dear), ">=", 4.0, " x");
@@ -249,7 +358,24 @@ fn main() {
     verdict::tell("one caller, throughput with batching", ratio(&alone), ">=", 0.95, " x");
     verdict::tell("cost by the row, throughput with batching", ratio(&by_row), ">=", 0.95, " x");
     verdict::tell("cheap runs, throughput with batching", ratio(&cheap), ">=", 0.95, " x");
-    verdict::tell("goodput at three times the load", flood.answered / peak, ">=", 0.9, " of peak");
-    let refused = flood.refused_p99.as_secs_f64() * 1e3;
-    verdict::tell("refusals, 99 in 100 within", refused, "<=", 5.0, " ms");
+    for (place, (peak, flood)) in [("in this process", near), ("through gRPC", far)] {
+        let goodput = format!("goodput at three times the load, {place}");
+        verdict::tell(&goodput, flood.answered / peak, ">=", 0.9, " of peak");
+        let refused = flood.refused_p99.as_secs_f64() * 1e3;
+        verdict::tell(&format!("refusals, 99 in 100 within, {place}"), refused, "<=", 5.0, " ms");
+    }
+}
+
+/// The most that is answered in a second, and what becomes of three times as much.
+fn overload(runtime: &Runtime, ask: &Ask, what: &str) -> (f64, Flood) {
+    // As many callers as fill the queue: while two batches run, two wait.
+    let peak = (0..ROUNDS).map(|_| closed(runtime, ask, 4 * ROWS_MAX as usize)).collect();
+    let peak = median(peak).per_second;
+    let flood = flood(runtime, ask, 3.0 * peak);
+    println!("\n{what}; 4 batches may wait, three times the load");
+    println!(
+        "peak {peak:.0}/s, offered {:.0}/s, answered {:.0}/s, refused {}: p99 {:?}, worst {:?}\n",
+        flood.offered, flood.answered, flood.refused, flood.refused_p99, flood.refused_worst
+    );
+    (peak, flood)
 }
