@@ -61,7 +61,7 @@ impl Scene {
 }
 
 /// Time for a second request to come after the first, and before the batch runs.
-const TIMEOUT_MICROS: i64 = 400_000;
+const TIMEOUT_MICROS: i64 = 1_000_000;
 const BETWEEN: Duration = Duration::from_millis(50);
 
 #[tokio::test]

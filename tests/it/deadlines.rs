@@ -20,7 +20,7 @@ use longshore::proto::tensorflow::{DataType, TensorProto, TensorShapeProto, tens
 
 /// A row with this number in it holds the thread.
 const HOLD: f32 = -1.0;
-const SOON: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_millis(200);
 
 struct Scene {
     doors: Doors,
@@ -157,8 +157,9 @@ async fn who_cancels_before_the_turn_never_reaches_the_model() {
         let gone = tokio::time::timeout(SOON, scene.ask(None)).await;
         assert!(gone.is_err(), "it was answered: {gone:?}");
         assert_eq!(scene.ask_rest(true).await, None);
-        // Until the server has heard of it.
+        // Until the server has heard of it: of what comes later too, and answered that.
         tokio::time::sleep(SOON).await;
+        scene.grpc.call("ModelService/GetModelStatus", b"").await.unwrap_err();
         scene.let_go();
         assert!(held.await.unwrap().is_ok());
         assert!(scene.ask(None).await.is_ok());
@@ -176,7 +177,7 @@ async fn a_rest_timeout_is_504_and_429_in_a_batching_queue() {
         assert_eq!(scene.ask_rest(false).await, Some((status, error(text))));
         scene.let_go();
         assert!(held.await.unwrap().is_ok());
-        assert_eq!(scene.ask_rest(false).await.unwrap().0, 200);
+        assert!(scene.ask(None).await.is_ok());
         assert_eq!(scene.rows.load(SeqCst), 2);
     }
 }
@@ -189,7 +190,7 @@ async fn a_deadline_that_passes_in_a_batching_queue_never_reaches_the_model() {
     let (late, kept) = tokio::join!(scene.ask(Some(SOON)), async {
         let kept = scene.ask(None);
         let go = async {
-            tokio::time::sleep(4 * SOON).await;
+            tokio::time::sleep(3 * SOON).await;
             scene.let_go();
         };
         tokio::join!(kept, go).0
