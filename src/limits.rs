@@ -253,6 +253,9 @@ pub const REST_ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub const REST_READ_TIMEOUT: Duration = Duration::from_secs(50);
 /// Answers shorter than this are not compressed: they fit one packet anyway.
 pub const REST_COMPRESSED_BYTES_MIN: usize = 1 << 10;
+/// Models in one OpenAPI document: each takes some kilobytes, and the document is made
+/// when it is asked for.
+pub const OPENAPI_MODELS_MAX: usize = 1000;
 /// Lists and objects within each other in one JSON text. Reading them recurses,
 /// and numpy, which makes most of them, stops at 64 dimensions.
 pub const JSON_DEPTH_MAX: usize = 128;

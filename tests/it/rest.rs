@@ -389,3 +389,25 @@ async fn a_taken_port_is_an_error_for_those_who_asked_for_it() {
     assert_eq!(server.rest, None);
     server.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openapi_document_describes_what_can_be_asked() {
+    let server = TestServer::start(repo()).await;
+    let address = server.rest.unwrap();
+    let answer = ask(address, "GET", "/openapi.json", &[("Accept-Encoding", "zstd")], b"");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let text = zstd::bulk::decompress(&answer.body, 1 << 20).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    // `broken` is a model, and cannot be asked.
+    let predicts: Vec<&str> = paths.keys().filter_map(|path| path.strip_suffix(":predict")).collect();
+    assert_eq!(predicts, ["/v1/models/area", "/v1/models/half", "/v1/models/label"]);
+    for path in ["/v1/models/half", "/v1/models/half/metadata", "/v1/models", "/readyz"] {
+        assert!(paths.contains_key(path), "{path}");
+        assert_eq!(ask(address, "GET", path, &[], b"").status, 200, "{path}");
+    }
+    let answer = ask(address, "POST", "/openapi.json", &[], b"");
+    assert_eq!(answer.status, 404);
+    server.stop().await.unwrap();
+}

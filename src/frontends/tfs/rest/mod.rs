@@ -6,13 +6,14 @@
 //! ```
 //!
 //! Beside what the reference has: `GET /v1/models`, labels in status, query
-//! strings, `output_filter`, gzip and zstd, half, bfloat16 and uint16, and
+//! strings, an OpenAPI document, `output_filter`, gzip and zstd, half, bfloat16 and uint16, and
 //! `application/x-protobuf` in both directions.
 
 mod coding;
 mod examples;
 mod json;
 mod number;
+mod openapi;
 mod path;
 mod recorded;
 mod request;
@@ -42,7 +43,8 @@ use crate::frontends::counting::run;
 use crate::frontends::health::Readiness;
 use crate::frontends::metrics::{self, MetricsPage};
 use crate::frontends::status::http_status;
-use crate::ids::{ModelQuery, VersionChoice};
+use crate::ids::{ModelName, ModelQuery, VersionChoice};
+use crate::limits;
 use crate::proto::tensorflow::serving as pb;
 use crate::request_log::RequestLog;
 use crate::servable::{DEFAULT_SIGNATURE, Signature, Signatures};
@@ -210,6 +212,7 @@ impl Door {
                 Ok(response)
             }
             Ok(Route::Preflight) => Ok(preflight(&parts.headers)),
+            Ok(Route::OpenApi) => Ok(self.openapi()),
             Ok(Route::Alive) => Ok(answer(TEXT, "ok\n")),
             Ok(Route::Ready) => Ok(self.ready()),
             Err(NoRoute::Malformed(error)) => Err(error.into()),
@@ -217,7 +220,7 @@ impl Door {
                 status: StatusCode::NOT_FOUND,
                 code: Code::NotFound,
                 message: format!(
-                    "Not found: {}; expected /v1/models/<model>, /healthz or /readyz",
+                    "Not found: {}; expected /v1/models/<model>, /openapi.json, /healthz or /readyz",
                     uri.path()
                 ),
             }),
@@ -250,6 +253,24 @@ impl Door {
         let handle = self.plane.find(&query)?;
         let version = handle.id().version.get();
         Ok(answer(JSON, status::metadata(&query.name, version, handle.servable().signatures())))
+    }
+
+    fn openapi(&self) -> Response<Bytes> {
+        let mut models = self.plane.models();
+        let left_out = models.len().saturating_sub(limits::OPENAPI_MODELS_MAX);
+        models.truncate(limits::OPENAPI_MODELS_MAX);
+        // What cannot be asked now is not described.
+        let latest = |name: &ModelName| ModelQuery { name: name.to_string(), choice: VersionChoice::Latest };
+        let found: Vec<_> =
+            models.iter().filter_map(|name| Some((name, self.plane.find(&latest(name)).ok()?))).collect();
+        let described: Vec<_> = found
+            .iter()
+            .map(|(name, handle)| openapi::Described {
+                name: name.as_str(),
+                signatures: handle.servable().signatures(),
+            })
+            .collect();
+        answer(JSON, openapi::document(&described, left_out))
     }
 
     fn ready(&self) -> Response<Bytes> {
@@ -353,7 +374,9 @@ fn count(route: &Result<Route, NoRoute>, counted: &mut Asked<'_>) {
         Ok(Route::Infer(query, Verb::Regress)) => (query, Rpc::Regress),
         // As the reference, which counts whatever is below /v1/.
         Ok(Route::Models | Route::Preflight) | Err(NoRoute::Malformed(_)) => return,
-        Ok(Route::Alive | Route::Ready) | Err(NoRoute::NotFound) => return counted.is_not_counted(),
+        Ok(Route::OpenApi | Route::Alive | Route::Ready) | Err(NoRoute::NotFound) => {
+            return counted.is_not_counted();
+        }
     };
     counted.of_model(&query.name);
     counted.means(rpc);

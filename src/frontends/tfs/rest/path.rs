@@ -21,6 +21,8 @@ pub(super) enum Route {
     Infer(ModelQuery, Verb),
     /// `OPTIONS` of anything below `/v1/`.
     Preflight,
+    /// `GET /openapi.json`: what is there to ask?
+    OpenApi,
     /// `GET /healthz`: is the process there?
     Alive,
     /// `GET /readyz`: does it take requests?
@@ -58,6 +60,9 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
     }
     if method == Method::GET && path == "/readyz" {
         return Ok(Route::Ready);
+    }
+    if method == Method::GET && path == "/openapi.json" {
+        return Ok(Route::OpenApi);
     }
     let Some(below) = strip_word(path, "/v1/") else { return Err(NoRoute::NotFound) };
     if method == Method::OPTIONS {
