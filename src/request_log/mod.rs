@@ -150,6 +150,7 @@ impl RequestLog {
         }
         let mut models = shared.models.write().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::take(&mut *models);
+        let mut news = 0;
         let model = |(name, target): (ModelName, Target)| {
             let known = former.get(&name);
             let log = match known.filter(|known| known.target == target) {
@@ -160,7 +161,8 @@ impl RequestLog {
                         Arc::new(Counters { metrics, ..Counters::default() })
                     };
                     let counters = known.map_or_else(new, |known| Arc::clone(&known.counters));
-                    tracing::info!(model = %name, files = %target.prefix.display(), rate = target.rate.get(),
+                    news += 1;
+                    tracing::debug!(model = %name, files = %target.prefix.display(), rate = target.rate.get(),
                         "requests are logged");
                     Arc::new(ModelLog { target, counters })
                 }
@@ -169,6 +171,9 @@ impl RequestLog {
         };
         *models = targets.into_iter().map(model).collect();
         shared.any.store(!models.is_empty(), Relaxed);
+        if news > 0 || models.len() < former.len() {
+            tracing::info!(models = models.len(), "requests are logged of these many models");
+        }
     }
 
     fn start(&self) {

@@ -197,7 +197,7 @@ fn watch(
 ) -> std::io::Result<WatchHandle> {
     let pool_name = config.compute_thread_name.as_deref().unwrap_or("compute");
     let pool = ComputePool::named(pool_name, config.compute_threads)?;
-    let log_config = config.request_log.clone();
+    let mut to_log = request_log::Targets::new(config.request_log.clone());
     let loaders = Loaders {
         pool,
         lanes: LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() },
@@ -213,7 +213,7 @@ fn watch(
             // nothing, and costs a fifth of a poll of ten thousand models.
             if !stated.as_ref().is_some_and(|stated| Arc::ptr_eq(stated, &rescan.models)) {
                 loaders.metrics.configure(rescan.models.keys());
-                log.configure(request_log::targets(&rescan.models, &log_config));
+                log.configure(to_log.of(&rescan.models));
                 manager.aspire(loaders.aspired(&rescan));
                 stated = Some(rescan.models);
             }
