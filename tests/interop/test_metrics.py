@@ -29,7 +29,9 @@ def families(server):
 
 
 def value(families, family, sample=None, **labels):
-    found = [s.value for s in families[family].samples if s.name == (sample or family) and s.labels == labels]
+    # The parser gives counters the ending of their newer format, whatever their name is.
+    names = [sample] if sample else [family, f"{family}_total"]
+    found = [s.value for s in families[family].samples if s.name in names and s.labels == labels]
     assert len(found) == 1, (family, labels, families[family].samples)
     return found[0]
 
