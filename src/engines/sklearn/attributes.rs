@@ -156,6 +156,23 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// A matrix of finite numbers at `index` in a list or an array of objects.
+    pub(super) fn matrix_at(
+        &self,
+        name: &'static str,
+        index: usize,
+        value: Ref<'a>,
+    ) -> Result<Matrix, ModelError> {
+        let values = self.numbers_of(name, value)?;
+        let &[rows, columns] = value.array().map_or(&[][..], |array| array.shape()) else {
+            return Err(self.refuse(name, format!("has no matrix at [{index}]")));
+        };
+        if let Some(wrong) = values.iter().find(|value| !value.is_finite()) {
+            return Err(self.refuse(name, format!("holds {wrong} at [{index}]")));
+        }
+        Ok(Matrix { values, rows, columns })
+    }
+
     /// The same, of so many columns.
     pub(super) fn matrix_of(&self, name: &'static str, columns: usize) -> Result<Matrix, ModelError> {
         let matrix = self.matrix(name)?;
@@ -172,6 +189,21 @@ impl<'a> Part<'a> {
             return Ok(numbers.values);
         }
         Err(self.refuse(name, format!("has shape {}; expected ({len},)", numbers.shown_shape())))
+    }
+
+    /// An attribute that is one number for all outputs, or one per output.
+    pub(super) fn one_or_each(&self, name: &'static str, outputs: usize) -> Result<Vec<f64>, ModelError> {
+        let numbers = self.finite_numbers(name)?;
+        match (numbers.shape.len(), numbers.values.len()) {
+            (0 | 1, 1) => Ok(vec![numbers.values[0]; outputs]),
+            (1, len) if len == outputs => Ok(numbers.values),
+            _ => {
+                let shape = numbers.shown_shape();
+                let why =
+                    format!("has shape {shape}; expected one number, or one for each of {outputs} outputs");
+                Err(self.refuse(name, why))
+            }
+        }
     }
 
     /// A matrix that is scipy's sparse one in rows (CSR), or a dense one: its entries.

@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::tensor::{DType, Elements};
 
+/// Where `LabelBinarizer` lives, and lived until 0.21.
+pub(super) const BINARIZERS: [&str; 2] = ["sklearn.preprocessing._label", "sklearn.preprocessing.label"];
+
 /// One label per class, in the order of the classifier's scores. Source: the
 /// attribute `classes_`.
 #[derive(Debug, Clone, PartialEq)]

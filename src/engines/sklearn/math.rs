@@ -78,7 +78,7 @@ impl Affine {
 }
 
 /// Four sums side by side, which the compiler keeps in vector registers.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
     let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
     let mut sums = [0.0; 4];
@@ -105,6 +105,49 @@ pub(super) fn softmax(row: &mut [f64]) {
     }
     for value in row {
         *value /= sum;
+    }
+}
+
+/// The logarithm of the sum of the exponentials. Source: `scipy.special.logsumexp`.
+pub(super) fn log_sum_exp(row: &[f64]) -> f64 {
+    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // Without any that is finite, the largest is the answer; subtracted it would be NaN.
+    let max = if max.is_finite() { max } else { 0.0 };
+    row.iter().map(|value| (value - max).exp()).sum::<f64>().ln() + max
+}
+
+/// The logarithm of each class's share of a row, from logarithms of what they have.
+pub(super) fn log_shares(scores: &[f64], classes: usize) -> Vec<f64> {
+    let mut all = scores.to_vec();
+    for row in all.chunks_exact_mut(classes) {
+        let sum = log_sum_exp(row);
+        row.iter_mut().for_each(|value| *value -= sum);
+    }
+    all
+}
+
+/// Each class's share of a row, from logarithms of what they have.
+pub(super) fn shares(scores: &[f64], classes: usize) -> Vec<f64> {
+    let mut all = log_shares(scores, classes);
+    all.iter_mut().for_each(|value| *value = value.exp());
+    all
+}
+
+/// What one-vs-one classifiers say together of each class: votes, and below 1 how sure they
+/// are. `pairs` has, for each pair of classes in order, whether its second has won, and how
+/// sure that is. Source: `sklearn.utils.multiclass._ovr_decision_function`.
+pub(super) fn votes(pairs: impl Iterator<Item = (bool, f64)>, scores: &mut [f64]) {
+    let classes = scores.len();
+    let mut sums = vec![0.0; classes];
+    scores.fill(0.0);
+    let of_classes = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
+    for ((i, j), (second, confidence)) in of_classes.zip(pairs) {
+        sums[i] -= confidence;
+        sums[j] += confidence;
+        scores[if second { j } else { i }] += 1.0;
+    }
+    for (score, sum) in scores.iter_mut().zip(&sums) {
+        *score += sum / (3.0 * (sum.abs() + 1.0));
     }
 }
 
@@ -175,6 +218,21 @@ mod tests {
         assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
         assert_eq!(argmax(&[1.0, f64::NAN, 9.0]), 1);
         assert_eq!(argmax(&[f64::NEG_INFINITY, f64::NEG_INFINITY]), 0);
+    }
+
+    #[test]
+    fn sums_of_exponentials_are_taken_far_out() {
+        assert_eq!(log_sum_exp(&[1000.0, 1000.0]), 1000.0 + 2f64.ln());
+        assert_eq!(log_sum_exp(&[f64::NEG_INFINITY; 2]), f64::NEG_INFINITY);
+        assert_eq!(log_sum_exp(&[0.0, f64::INFINITY]), f64::INFINITY);
+        assert!(log_sum_exp(&[f64::NAN, 0.0]).is_nan());
+    }
+
+    #[test]
+    fn pairs_vote_and_how_sure_they_are_breaks_ties() {
+        let mut scores = [9.0; 3];
+        votes([(false, -2.0), (true, 1.0), (true, 0.5)].into_iter(), &mut scores);
+        assert_eq!(scores, [1.0 + 1.0 / 6.0, -2.5 / 10.5, 2.0 + 1.5 / 7.5]);
     }
 
     #[test]

@@ -44,13 +44,16 @@ mod method;
 mod model;
 mod multiclass;
 mod multioutput;
+mod pairwise;
 mod pipeline;
 mod preprocessing;
 mod registry;
 #[allow(dead_code, reason = "the families that take such samples follow")]
 mod samples;
 mod selection;
+mod special;
 mod state;
+mod svm;
 mod text;
 mod tree;
 

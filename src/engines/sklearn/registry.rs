@@ -2,9 +2,10 @@
 
 use super::state::Part;
 use super::{
-    Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition, dummy,
-    embedding, encoding, forest, hist, imputing, isolation, isotonic, linear, multiclass, multioutput,
-    pipeline, preprocessing, selection, text, tree,
+    Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
+    dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
+    linear, multiclass, multioutput, pipeline,
+    preprocessing, selection, svm, text, tree,
 };
 
 /// Reads one estimator's attributes; refuses what it does not understand.
@@ -69,6 +70,7 @@ static FAMILIES: &[&[Row]] = &[
     pipeline::ROWS,
     preprocessing::ROWS,
     selection::ROWS,
+    svm::ROWS,
     text::ROWS,
     tree::ROWS,
 ];

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Fitted, read};
-use crate::engines::sklearn::labels::Labels;
+use crate::engines::sklearn::labels::{BINARIZERS, Labels};
 use crate::engines::sklearn::math::{Affine, argmax, expit, softmax};
 use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
@@ -35,9 +35,6 @@ enum Probability {
     /// The score, clipped to [-1, 1] and moved to [0, 1], divided by their sum.
     ModifiedHuber,
 }
-
-/// Where `LabelBinarizer` lives, and lived until 0.21.
-const BINARIZERS: [&str; 2] = ["sklearn.preprocessing._label", "sklearn.preprocessing.label"];
 
 #[derive(Debug)]
 struct Classifier {

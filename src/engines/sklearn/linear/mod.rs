@@ -93,23 +93,7 @@ fn read(part: &Part<'_>) -> Result<Fitted, ModelError> {
             ),
         ));
     }
-    let intercept = per_output(part, "intercept_", outputs)?;
+    let intercept = part.one_or_each("intercept_", outputs)?;
     let n_features = part.n_features(n_features, "coef_")?;
     Ok(Fitted { affine: Affine::new(coef, intercept, n_features), n_features, has_rows })
-}
-
-/// An attribute that is one number for all outputs, or one per output.
-fn per_output(part: &Part<'_>, name: &'static str, outputs: usize) -> Result<Vec<f64>, ModelError> {
-    let numbers = part.finite_numbers(name)?;
-    match (numbers.shape.len(), numbers.values.len()) {
-        (0 | 1, 1) => Ok(vec![numbers.values[0]; outputs]),
-        (1, len) if len == outputs => Ok(numbers.values),
-        _ => {
-            let shape = numbers.shown_shape();
-            Err(part.refuse(
-                name,
-                format!("has shape {shape}; expected one number, or one for each of {outputs} outputs"),
-            ))
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! `SGDOneClassSVM`: inlier or outlier by the sign of a weighted sum.
 
-use super::per_output;
 use crate::engines::sklearn::math::Affine;
 use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
@@ -23,7 +22,7 @@ pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Esti
         return Err(part.refuse("coef_", format!("has shape {shape}; expected one coefficient per feature")));
     }
     let n_features = part.n_features(coef.values.len(), "coef_")?;
-    let offset = per_output(part, "offset_", 1)?[0];
+    let offset = part.one_or_each("offset_", 1)?[0];
     let spec = |method, dtype| Spec::new(method, dtype, Gives::One);
     let methods = vec![
         spec(Method::Predict, DType::Int64),
