@@ -17,7 +17,12 @@ pub(super) enum Method {
     PredictLogProba,
     /// Of an estimator with several outputs, this one's.
     PredictLogProbaOf(u16),
+    PredictJointLogProba,
     DecisionFunction,
+    /// `latent_mean_and_variance(X)[0]`.
+    LatentMean,
+    /// `latent_mean_and_variance(X)[1]`.
+    LatentVariance,
     ScoreSamples,
     Mahalanobis,
     Apply,
@@ -31,11 +36,13 @@ pub(super) enum Method {
 
 impl Method {
     /// scikit-learn's names of all of them.
-    pub(super) const NAMES: [&'static str; 11] = [
+    pub(super) const NAMES: [&'static str; 13] = [
         "predict",
         "predict_proba",
         "predict_log_proba",
+        "predict_joint_log_proba",
         "decision_function",
+        "latent_mean_and_variance",
         "score_samples",
         "mahalanobis",
         "apply",
@@ -52,7 +59,9 @@ impl Method {
             Self::PredictStd => "predict_std",
             Self::PredictProba | Self::PredictProbaOf(_) => "predict_proba",
             Self::PredictLogProba | Self::PredictLogProbaOf(_) => "predict_log_proba",
+            Self::PredictJointLogProba => "predict_joint_log_proba",
             Self::DecisionFunction => "decision_function",
+            Self::LatentMean | Self::LatentVariance => "latent_mean_and_variance",
             Self::ScoreSamples => "score_samples",
             Self::Mahalanobis => "mahalanobis",
             Self::Apply => "apply",
@@ -66,6 +75,8 @@ impl Method {
     pub(super) fn output(self) -> Cow<'static, str> {
         match self {
             Self::PredictProbaOf(i) | Self::PredictLogProbaOf(i) => format!("outputs_{i}").into(),
+            Self::LatentMean => "latent_mean".into(),
+            Self::LatentVariance => "latent_variance".into(),
             Self::NeighborDistances => "distances".into(),
             Self::NeighborIndices => "indices".into(),
             _ => "outputs".into(),

@@ -44,6 +44,7 @@ mod method;
 mod model;
 mod multiclass;
 mod multioutput;
+mod naive_bayes;
 mod pairwise;
 mod pipeline;
 mod preprocessing;

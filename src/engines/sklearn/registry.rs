@@ -4,7 +4,7 @@ use super::state::Part;
 use super::{
     Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
     dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
-    linear, multiclass, multioutput, pipeline,
+    linear, multiclass, multioutput, naive_bayes, pipeline,
     preprocessing, selection, svm, text, tree,
 };
 
@@ -67,6 +67,7 @@ static FAMILIES: &[&[Row]] = &[
     linear::ROWS,
     multiclass::ROWS,
     multioutput::ROWS,
+    naive_bayes::ROWS,
     pipeline::ROWS,
     preprocessing::ROWS,
     selection::ROWS,
