@@ -3,7 +3,7 @@
 use super::state::Part;
 use super::{
     Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
-    dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
+    discriminant, dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
     linear, multiclass, multioutput, naive_bayes, pipeline,
     preprocessing, selection, svm, text, tree,
 };
@@ -56,6 +56,7 @@ static FAMILIES: &[&[Row]] = &[
     cluster::ROWS,
     compose::ROWS,
     decomposition::ROWS,
+    discriminant::ROWS,
     dummy::ROWS,
     embedding::ROWS,
     encoding::ROWS,
