@@ -42,6 +42,7 @@ mod linear;
 mod math;
 #[allow(dead_code, reason = "the families that have such methods follow")]
 mod method;
+mod mixture;
 mod model;
 mod multiclass;
 mod multioutput;

@@ -4,7 +4,7 @@ use super::state::Part;
 use super::{
     Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
     discriminant, dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
-    linear, multiclass, multioutput, naive_bayes, pipeline,
+    linear, mixture, multiclass, multioutput, naive_bayes, pipeline,
     preprocessing, selection, svm, text, tree,
 };
 
@@ -66,6 +66,7 @@ static FAMILIES: &[&[Row]] = &[
     isolation::ROWS,
     isotonic::ROWS,
     linear::ROWS,
+    mixture::ROWS,
     multiclass::ROWS,
     multioutput::ROWS,
     naive_bayes::ROWS,
