@@ -47,6 +47,7 @@ mod model;
 mod multiclass;
 mod multioutput;
 mod naive_bayes;
+mod neural_network;
 mod normal;
 mod pairwise;
 mod pipeline;

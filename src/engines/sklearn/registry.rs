@@ -4,7 +4,7 @@ use super::state::Part;
 use super::{
     Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
     discriminant, dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
-    linear, mixture, multiclass, multioutput, naive_bayes, pipeline,
+    linear, mixture, multiclass, multioutput, naive_bayes, neural_network, pipeline,
     preprocessing, selection, svm, text, tree,
 };
 
@@ -70,6 +70,7 @@ static FAMILIES: &[&[Row]] = &[
     multiclass::ROWS,
     multioutput::ROWS,
     naive_bayes::ROWS,
+    neural_network::ROWS,
     pipeline::ROWS,
     preprocessing::ROWS,
     selection::ROWS,
