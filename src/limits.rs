@@ -128,6 +128,9 @@ pub const TOKEN_PATTERN_BYTES_MAX: usize = 4 << 10;
 pub const TOKEN_BACKTRACKS_MAX: usize = 100_000;
 /// Bytes of a sample that is one JSON text: it becomes a tree, some dozen times as large.
 pub const JSON_ROW_BYTES_MAX: usize = 16 << 20;
+/// Kernels that the covariance of a Gaussian process is made of, each counted wherever it
+/// stands: they are walked for every sample.
+pub const PROCESS_KERNELS_MAX: usize = 256;
 
 // --- repository and storage ----------------------------------------------------
 

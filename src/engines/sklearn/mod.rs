@@ -31,6 +31,7 @@ mod error;
 #[allow(dead_code, reason = "the families that take such samples follow")]
 mod estimator;
 mod forest;
+mod gaussian_process;
 mod hist;
 mod imputing;
 mod isolation;

@@ -3,7 +3,7 @@
 use super::state::Part;
 use super::{
     Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
-    discriminant, dummy, embedding, encoding, forest, hist, imputing, isolation, isotonic,
+    discriminant, dummy, embedding, encoding, forest, gaussian_process, hist, imputing, isolation, isotonic,
     linear, mixture, multiclass, multioutput, naive_bayes, neural_network, pipeline,
     preprocessing, selection, svm, text, tree,
 };
@@ -61,6 +61,7 @@ static FAMILIES: &[&[Row]] = &[
     embedding::ROWS,
     encoding::ROWS,
     forest::ROWS,
+    gaussian_process::ROWS,
     hist::ROWS,
     imputing::ROWS,
     isolation::ROWS,

@@ -1,0 +1,91 @@
+//! `GaussianProcessRegressor`: the mean, and how far from it the truth may be.
+
+use ndarray::ArrayView2;
+
+use super::covariance::Covariance;
+use super::{Triangle, training_points};
+use crate::engines::sklearn::math::dot;
+use crate::engines::sklearn::state::Part;
+use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
+use crate::servable::RunError;
+use crate::tensor::{DType, Tensor};
+
+#[derive(Debug)]
+struct Regressor {
+    facts: Facts,
+    covariance: Covariance,
+    /// `[targets, points]`: what each point's covariance counts.
+    weights: Vec<f64>,
+    factor: Triangle,
+    /// The mean and the deviation that each target had.
+    targets: Vec<(f64, f64)>,
+}
+
+/// Source: `sklearn.gaussian_process.GaussianProcessRegressor.predict`, which for a process that
+/// was never fitted tells the prior; such a file is refused.
+pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    const ALPHA: &str = "alpha_";
+    let points = training_points(part)?;
+    let alpha = part.finite_numbers(ALPHA)?;
+    let targets = match alpha.shape[..] {
+        [rows] if rows == points.rows => None,
+        [rows, targets] if rows == points.rows && targets > 0 => Some(targets),
+        _ => {
+            let why = format!("has shape {}; expected {} rows", alpha.shown_shape(), points.rows);
+            return Err(part.refuse(ALPHA, why));
+        }
+    };
+    let count = targets.unwrap_or(1);
+    let by_target = (0..count).flat_map(|target| alpha.values.iter().skip(target).step_by(count).copied());
+    let weights = by_target.collect();
+    let means = part.one_or_each("_y_train_mean", count)?;
+    let deviations = part.one_or_each("_y_train_std", count)?;
+    let covariance = Covariance::read(part, &points)?;
+    let factor = Triangle::read(part, points.rows)?;
+    let n_features = part.n_features(points.columns, "X_train_")?;
+    // Since 1.1 a single column becomes a vector.
+    let gives: Gives = targets.filter(|&targets| targets > 1 || part.version() < (1, 1)).into();
+    let methods =
+        [Method::Predict, Method::PredictStd].map(|method| Spec::new(method, DType::Double, gives)).to_vec();
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?;
+    let targets = means.into_iter().zip(deviations).collect();
+    Ok(Box::new(Regressor { facts, covariance, weights, factor, targets }))
+}
+
+impl Estimator for Regressor {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn compute(
+        &self,
+        x: ArrayView2<'_, f64>,
+        wanted: &[Method],
+        answers: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        let points = self.factor.n;
+        let mut known = vec![0.0; points];
+        let (wants_mean, wants_std) =
+            (wanted.contains(&Method::Predict), wanted.contains(&Method::PredictStd));
+        let (mut means, mut deviations) = (Vec::new(), Vec::new());
+        for row in flat(&x).chunks_exact(self.facts.n_features) {
+            self.covariance.apply(row, &mut known)?;
+            if wants_mean {
+                let targets = self.weights.chunks_exact(points).zip(&self.targets);
+                means.extend(
+                    targets.map(|(weights, (mean, deviation))| dot(&known, weights) * deviation + mean),
+                );
+            }
+            if wants_std {
+                let variance = self.covariance.of_itself(row) - self.factor.solved_square(&mut known);
+                let variance = if variance < 0.0 { 0.0 } else { variance };
+                deviations.extend(self.targets.iter().map(|(_, scale)| (variance * scale * scale).sqrt()));
+            }
+        }
+        for &method in wanted {
+            let values = if method == Method::PredictStd { &deviations } else { &means };
+            answers.push(answer(x.nrows(), self.facts.gives(method), values.clone().into())?);
+        }
+        Ok(())
+    }
+}
