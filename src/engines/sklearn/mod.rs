@@ -37,6 +37,7 @@ mod imputing;
 mod isolation;
 mod isotonic;
 mod json_rows;
+mod kernel_machines;
 mod labels;
 mod linalg;
 mod linear;

@@ -4,7 +4,7 @@ use super::state::Part;
 use super::{
     Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
     discriminant, dummy, embedding, encoding, forest, gaussian_process, hist, imputing, isolation, isotonic,
-    linear, mixture, multiclass, multioutput, naive_bayes, neural_network, pipeline,
+    kernel_machines, linear, mixture, multiclass, multioutput, naive_bayes, neural_network, pipeline,
     preprocessing, selection, svm, text, tree,
 };
 
@@ -66,6 +66,7 @@ static FAMILIES: &[&[Row]] = &[
     imputing::ROWS,
     isolation::ROWS,
     isotonic::ROWS,
+    kernel_machines::ROWS,
     linear::ROWS,
     mixture::ROWS,
     multiclass::ROWS,

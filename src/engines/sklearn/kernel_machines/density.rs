@@ -1,0 +1,214 @@
+//! `KernelDensity`: how densely the fitted samples lie around a point.
+
+use std::f64::consts::{FRAC_PI_2, PI};
+
+use ndarray::ArrayView2;
+
+use crate::engines::sklearn::math::log_sum_exp;
+use crate::engines::sklearn::pairwise::Points;
+use crate::engines::sklearn::special::{LOG_2_PI, log_ball_volume};
+use crate::engines::sklearn::state::Part;
+use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
+use crate::formats::pickle::Ref;
+use crate::servable::RunError;
+use crate::tensor::{DType, Tensor};
+
+/// The trees that hold the samples; what stands first in their states, and last.
+const TREES: [&str; 4] = ["KDTree", "BallTree", "KDTree64", "BallTree64"];
+
+#[derive(Debug)]
+struct Density {
+    facts: Facts,
+    points: Points,
+    metric: Metric,
+    window: Window,
+    bandwidth: f64,
+    /// The logarithm of each sample's weight, where they differ.
+    log_weights: Option<Vec<f64>>,
+    /// What makes a density of the sum of the windows.
+    log_norm: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Metric {
+    Euclidean,
+    Manhattan,
+    Chebyshev,
+    Minkowski(f64),
+}
+
+/// How a sample's weight falls off with the distance. Source: `sklearn.neighbors._binary_tree`.
+#[derive(Debug, Clone, Copy)]
+enum Window {
+    Gaussian,
+    Tophat,
+    Epanechnikov,
+    Exponential,
+    Linear,
+    Cosine,
+}
+
+impl Window {
+    /// The logarithm, at a distance in bandwidths.
+    fn log(self, distance: f64) -> f64 {
+        let inside = distance < 1.0;
+        match self {
+            Self::Gaussian => -0.5 * distance * distance,
+            Self::Exponential => -distance,
+            Self::Tophat if inside => 0.0,
+            Self::Epanechnikov if inside => (1.0 - distance * distance).ln(),
+            Self::Linear if inside => (1.0 - distance).ln(),
+            Self::Cosine if inside => (FRAC_PI_2 * distance).cos().ln(),
+            _ => f64::NEG_INFINITY,
+        }
+    }
+
+    /// The logarithm of its integral over so many dimensions, for a bandwidth of 1.
+    fn log_integral(self, dimensions: usize) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "a number of features")]
+        let d = dimensions as f64;
+        let log_sphere = |n: f64| LOG_2_PI + log_ball_volume(n - 1.0);
+        match self {
+            Self::Gaussian => 0.5 * d * LOG_2_PI,
+            Self::Tophat => log_ball_volume(d),
+            Self::Epanechnikov => log_ball_volume(d) + (2.0 / (d + 2.0)).ln(),
+            Self::Exponential => log_sphere(d - 1.0) + libm::lgamma(d),
+            Self::Linear => log_ball_volume(d) - (d + 1.0).ln(),
+            Self::Cosine => {
+                let (mut sum, mut term) = (0.0, 2.0 / PI);
+                let mut k = 1.0;
+                while k <= d {
+                    sum += term;
+                    term *= -(d - k) * (d - k - 1.0) * (2.0 / PI) * (2.0 / PI);
+                    k += 2.0;
+                }
+                sum.ln() + log_sphere(d - 1.0)
+            }
+        }
+    }
+}
+
+/// Source: `sklearn.neighbors.KernelDensity.score_samples`. The sum is exact, as it is there unless
+/// `atol` or `rtol` allow less.
+pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    const TREE: &str = "tree_";
+    let value = part.fitted(TREE)?;
+    let is_tree = |class: Ref<'_>| class.global().is_some_and(|class| TREES.contains(&class.name));
+    let state = value.object().filter(|object| object.args().next().is_some_and(is_tree));
+    let Some(state) = state.and_then(|object| object.state()).and_then(Ref::items) else {
+        return Err(part.unexpected(TREE, value, "a KDTree or a BallTree"));
+    };
+    let state: Vec<Ref<'_>> = state.collect();
+    let (Some(&samples), Some(&weights)) = (state.first(), state.get(12)) else {
+        return Err(part.refuse(TREE, format!("has a state of {} values; expected 13", state.len())));
+    };
+    let samples = part.matrix_at(TREE, 0, samples)?;
+    if samples.values.is_empty() {
+        return Err(part.refuse(TREE, "has no samples"));
+    }
+    let n_features = part.n_features(samples.columns, TREE)?;
+    let weights = if weights.is_none() { None } else { Some(part.numbers_of(TREE, weights)?) };
+    if weights.as_ref().is_some_and(|weights| {
+        weights.len() != samples.rows || !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
+    }) {
+        return Err(part.refuse(TREE, format!("has no weights for {} samples", samples.rows)));
+    }
+    // Since 1.2 a bandwidth may be estimated, and stands by itself.
+    let bandwidth = if part.attr("bandwidth_").is_some() { "bandwidth_" } else { "bandwidth" };
+    let name = bandwidth;
+    let bandwidth = part.number(name)?;
+    if bandwidth <= 0.0 {
+        return Err(part.refuse(name, format!("is {bandwidth}; expected a number above 0")));
+    }
+    let window = match part.one_of(
+        "kernel",
+        "gaussian",
+        &["gaussian", "tophat", "epanechnikov", "exponential", "linear", "cosine"],
+    )? {
+        "tophat" => Window::Tophat,
+        "epanechnikov" => Window::Epanechnikov,
+        "exponential" => Window::Exponential,
+        "linear" => Window::Linear,
+        "cosine" => Window::Cosine,
+        _ => Window::Gaussian,
+    };
+    #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
+    let total = weights.as_ref().map_or(samples.rows as f64, |weights| weights.iter().sum());
+    #[allow(clippy::cast_precision_loss, reason = "a number of features")]
+    let scale = n_features as f64 * bandwidth.ln();
+    let log_norm = -window.log_integral(n_features) - scale - total.ln();
+    let methods = vec![Spec::new(Method::ScoreSamples, DType::Double, Gives::One)];
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?;
+    let log_weights = weights.map(|weights| weights.into_iter().map(f64::ln).collect());
+    let points = Points::new(&samples.values, samples.columns);
+    Ok(Box::new(Density { facts, points, metric: metric(part)?, window, bandwidth, log_weights, log_norm }))
+}
+
+fn metric(part: &Part<'_>) -> Result<Metric, ModelError> {
+    const PARAMS: &str = "metric_params";
+    let name = part.one_of(
+        "metric",
+        "euclidean",
+        &["euclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev", "infinity", "minkowski", "p"],
+    )?;
+    let mut power = None;
+    if let Some(params) = part.attr(PARAMS) {
+        for (key, value) in params.entries().into_iter().flatten() {
+            power = value.as_f64().filter(|power| *power >= 1.0 && power.is_finite());
+            if key.as_str() != Some("p") || power.is_none() {
+                let why = format!(
+                    "has {} for {}; expected a number p of 1 or more",
+                    value.describe(),
+                    key.describe()
+                );
+                return Err(part.refuse(PARAMS, why));
+            }
+        }
+    }
+    Ok(match name {
+        "manhattan" | "cityblock" | "l1" => Metric::Manhattan,
+        "chebyshev" | "infinity" => Metric::Chebyshev,
+        "minkowski" | "p" => Metric::Minkowski(power.unwrap_or(2.0)),
+        _ => Metric::Euclidean,
+    })
+}
+
+impl Estimator for Density {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn compute(
+        &self,
+        x: ArrayView2<'_, f64>,
+        wanted: &[Method],
+        answers: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        let mut logs = vec![0.0; self.points.len()];
+        let score = |row: &[f64]| {
+            match self.metric {
+                Metric::Euclidean => self.points.squared_distances(row, &mut logs),
+                Metric::Manhattan => self.points.manhattan_distances(row, &mut logs),
+                Metric::Chebyshev => self.points.chebyshev_distances(row, &mut logs),
+                Metric::Minkowski(power) => self.points.minkowski_sums(row, power, &mut logs),
+            }
+            for log in &mut logs {
+                let distance = match self.metric {
+                    Metric::Euclidean => log.sqrt(),
+                    Metric::Minkowski(power) => log.powf(1.0 / power),
+                    Metric::Manhattan | Metric::Chebyshev => *log,
+                };
+                *log = self.window.log(distance / self.bandwidth);
+            }
+            if let Some(weights) = &self.log_weights {
+                logs.iter_mut().zip(weights).for_each(|(log, weight)| *log += weight);
+            }
+            log_sum_exp(&logs) + self.log_norm
+        };
+        let scores: Vec<f64> = flat(&x).chunks_exact(self.facts.n_features).map(score).collect();
+        for _ in wanted {
+            answers.push(answer(x.nrows(), None, scores.clone().into())?);
+        }
+        Ok(())
+    }
+}
