@@ -1,5 +1,6 @@
 //! Linear models: a weighted sum of the features, and what each makes of it.
 
+pub(super) mod bayesian;
 pub(super) mod classifier;
 pub(super) mod glm;
 pub(super) mod one_class;
@@ -26,8 +27,8 @@ const SVM: &[&str] = &["_classes", "classes"];
 
 /// The classes that are built here.
 pub(super) const ROWS: &[Row] = &[
-    Row::new(LINEAR, "ARDRegression", BAYES, regression::build),
-    Row::new(LINEAR, "BayesianRidge", BAYES, regression::build),
+    Row::new(LINEAR, "ARDRegression", BAYES, bayesian::build),
+    Row::new(LINEAR, "BayesianRidge", BAYES, bayesian::build),
     Row::new(LINEAR, "ElasticNet", DESCENT, regression::build),
     Row::new(LINEAR, "ElasticNetCV", DESCENT, regression::build),
     Row::new(LINEAR, "GammaRegressor", GLM, glm::build_log),

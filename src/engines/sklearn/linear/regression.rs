@@ -25,8 +25,6 @@ struct Regressor {
 }
 
 /// Every regressor whose `predict` is `X @ coef_.T + intercept_`.
-/// Of `BayesianRidge` and `ARDRegression` that is the mean; their `return_std` is
-/// an argument of `predict`, not a method, and is not offered.
 /// Source: `sklearn.linear_model._base.LinearModel.predict`.
 pub(in crate::engines::sklearn) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     with_link(part, Link::Identity)
