@@ -188,7 +188,7 @@ fn build_chain(part: &Part<'_>, classifies: bool) -> Result<Box<dyn Estimator>, 
     let mut methods = vec![Spec::new(Method::Predict, DType::Double, Some(count))];
     if classifies && all(Method::PredictProba) {
         methods.push(Spec::new(Method::PredictProba, DType::Double, Some(count)));
-        if part.version() >= (1, 5) {
+        if part.version() >= (1, 4) {
             methods.push(Spec::new(Method::PredictLogProba, DType::Double, Some(count)));
         }
     }
