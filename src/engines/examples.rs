@@ -1,12 +1,14 @@
-//! `tf.Example`s as the rows of a matrix.
+//! `tf.Example`s as the rows of a matrix, or of a table.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::formats::example::{self, Example, Values};
 use crate::limits;
-use crate::servable::RunError;
-use crate::tensor::{Elements, Tensor};
+use crate::servable::{RunError, TensorSpec};
+use crate::tensor::{DType, Elements, Tensor};
 
 /// The feature that holds a whole row, in the order of the model's features.
 const ROW: &str = "inputs";
@@ -27,30 +29,9 @@ impl Layout {
     /// of them. Nothing else: a feature that the model does not know is more often a
     /// misspelt one than a superfluous one.
     pub(super) fn read(&self, input: &Tensor) -> Result<(usize, Vec<f64>), RunError> {
-        let (Elements::Strings(examples), 1) = (input.elements(), input.shape().rank()) else {
-            return Err(RunError::InvalidInput(format!(
-                "input `{ROW}` is {} of shape {}; expected serialized tf.Examples, string of shape [-1]",
-                input.dtype(),
-                input.shape()
-            )));
-        };
-        // Integers take one byte in an example and eight here.
-        if self.width.checked_mul(examples.len()).is_none_or(|all| all > limits::TENSOR_BYTES_MAX / 8) {
-            return Err(RunError::InvalidInput(format!(
-                "{} examples of {} numbers have more than {} bytes; send fewer",
-                examples.len(),
-                self.width,
-                limits::TENSOR_BYTES_MAX
-            )));
-        }
         let mut values = Vec::new();
-        for (i, bytes) in examples.iter().enumerate() {
-            example::read(bytes.clone())
-                .map_err(|error| error.to_string())
-                .and_then(|example| self.append(&example, &mut values))
-                .map_err(|why| RunError::InvalidInput(format!("example {i} {why}")))?;
-        }
-        Ok((examples.len(), values))
+        let rows = each(input, self.width, |example| self.append(example, &mut values))?;
+        Ok((rows, values))
     }
 
     fn append(&self, example: &Example, values: &mut Vec<f64>) -> Result<(), String> {
@@ -73,6 +54,75 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// Reads a vector of serialized examples into a tensor for each column: text where the
+/// column is string, numbers otherwise. An example has one feature per column, with one
+/// value; it may have features of the names `besides`, which are not looked at.
+pub(super) fn read_columns(
+    input: &Tensor,
+    columns: &[TensorSpec],
+    besides: &[Arc<str>],
+) -> Result<Vec<Tensor>, RunError> {
+    let mut read: Vec<(Vec<f64>, Vec<Bytes>)> = vec![(Vec::new(), Vec::new()); columns.len()];
+    each(input, columns.len(), |example| {
+        for (column, (numbers, texts)) in columns.iter().zip(&mut read) {
+            if column.dtype == DType::String {
+                texts.push(text(example, &column.name)?);
+            } else {
+                append(example, &column.name, 1, numbers)?;
+            }
+        }
+        let besides = besides.iter().filter(|name| example.get(name).is_some());
+        let known = columns.iter().map(|column| &*column.name).chain(besides.map(|name| &**name));
+        let known: HashSet<&str> = known.collect();
+        if example.len() > known.len() { Err(superfluous(example, known.into_iter())) } else { Ok(()) }
+    })?;
+    let tensor = |(column, (numbers, texts)): (&TensorSpec, (Vec<f64>, Vec<Bytes>))| {
+        Tensor::vector(if column.dtype == DType::String { texts.into() } else { numbers.into() })
+    };
+    Ok(columns.iter().zip(read).map(tensor).collect())
+}
+
+/// Reads each example of a vector of them, `width` values each; gives how many there are.
+fn each(
+    input: &Tensor,
+    width: usize,
+    mut take: impl FnMut(&Example) -> Result<(), String>,
+) -> Result<usize, RunError> {
+    let (Elements::Strings(examples), 1) = (input.elements(), input.shape().rank()) else {
+        return Err(RunError::InvalidInput(format!(
+            "input `{ROW}` is {} of shape {}; expected serialized tf.Examples, string of shape [-1]",
+            input.dtype(),
+            input.shape()
+        )));
+    };
+    // Integers take one byte in an example and eight here.
+    if width.checked_mul(examples.len()).is_none_or(|all| all > limits::TENSOR_BYTES_MAX / 8) {
+        return Err(RunError::InvalidInput(format!(
+            "{} examples of {width} numbers have more than {} bytes; send fewer",
+            examples.len(),
+            limits::TENSOR_BYTES_MAX
+        )));
+    }
+    for (i, bytes) in examples.iter().enumerate() {
+        example::read(bytes.clone())
+            .map_err(|error| error.to_string())
+            .and_then(|example| take(&example))
+            .map_err(|why| RunError::InvalidInput(format!("example {i} {why}")))?;
+    }
+    Ok(examples.len())
+}
+
+/// The one text of a feature.
+fn text(example: &Example, name: &str) -> Result<Bytes, String> {
+    let what = match example.get(name) {
+        None => return Err(format!("has no feature `{name}`; expected 1 text in it")),
+        Some(Values::Bytes([text])) => return Ok(text.clone()),
+        Some(Values::Bytes(texts)) => format!("{} texts", texts.len()),
+        Some(Values::Floats(_) | Values::Ints(_)) => "numbers".to_owned(),
+    };
+    Err(format!("has {what} in feature `{name}`; expected 1 text in a bytes list"))
 }
 
 fn append(example: &Example, name: &str, count: usize, values: &mut Vec<f64>) -> Result<(), String> {
@@ -208,6 +258,49 @@ mod tests {
         );
         let garbage = read(&frame(), vec![good(), good(), Bytes::from_static(b"\x0a\xff")]).unwrap_err();
         assert!(garbage.starts_with("example 2 cannot be read as a tf.Example: "), "{garbage}");
+    }
+
+    #[test]
+    fn columns_are_numbers_or_text_and_others_are_known_by_name() {
+        let dims = [None];
+        let columns =
+            [TensorSpec::new("age", DType::Double, &dims), TensorSpec::new("sex", DType::String, &dims)];
+        let texts = |texts: &[&'static str]| {
+            let value = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+            Kind::BytesList(pb::BytesList { value })
+        };
+        let read = |features: Vec<(&str, Kind)>| {
+            let examples = Tensor::vector(vec![example(features)].into());
+            read_columns(&examples, &columns, &["name".into()]).map_err(|error| error.to_string())
+        };
+        let want =
+            vec![Tensor::vector(vec![3.0].into()), Tensor::vector(vec![Bytes::from_static(b"f")].into())];
+        assert_eq!(read(vec![("age", ints(&[3])), ("sex", texts(&["f"]))]), Ok(want.clone()));
+        assert_eq!(
+            read(vec![("age", ints(&[3])), ("sex", texts(&["f"])), ("name", texts(&["x", "y"]))]),
+            Ok(want)
+        );
+        for (bad, why) in [
+            (vec![("age", ints(&[3]))], "has no feature `sex`; expected 1 text in it"),
+            (
+                vec![("age", ints(&[3])), ("sex", ints(&[1]))],
+                "has numbers in feature `sex`; expected 1 text in a bytes list",
+            ),
+            (
+                vec![("age", ints(&[3])), ("sex", texts(&["f", "m"]))],
+                "has 2 texts in feature `sex`; expected 1 text in a bytes list",
+            ),
+            (
+                vec![("age", texts(&["3"])), ("sex", texts(&["f"]))],
+                "has bytes in feature `age`; expected 1 number in a float or int64 list",
+            ),
+            (
+                vec![("age", ints(&[3])), ("sex", texts(&["f"])), ("zip", ints(&[1]))],
+                "has features that the model does not take: `zip`",
+            ),
+        ] {
+            assert_eq!(read(bad), Err(format!("example 0 {why}")));
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from tensorflow_serving.apis import classification_pb2
 
 ROWS = 300
 RANDOM = np.random.default_rng(17)
@@ -141,3 +142,27 @@ def test_boosting_takes_text_for_its_categories(shared):
             assert [word.decode() for word in answer] == model.predict(asked).tolist()
         else:
             np.testing.assert_allclose(answer, model.predict(asked), rtol=1e-9)
+
+
+def test_an_example_has_a_feature_for_each_column(served, fitted):
+    def feature(value):
+        if isinstance(value, str):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+    asked = ASKED.fillna({"age": 30.0}).assign(fare=ASKED["fare"].astype("float32"), age=30.5)[:6]
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "table-forest"
+    for row in asked.to_dict("records"):
+        # The name is no input, and may be there.
+        example = tf.train.Example(features=tf.train.Features(feature={name: feature(value) for name, value in row.items()}))
+        request.input.example_list.examples.append(example)
+    result = served.client.prediction.Classify(request, timeout=20).result
+    scores = [[one.score for one in row.classes] for row in result.classifications]
+    assert [[one.label for one in row.classes] for row in result.classifications] == [["no", "yes"]] * 6
+    np.testing.assert_allclose(scores, fitted["forest"].predict_proba(asked), rtol=1e-6)
+    del request.input.example_list.examples[0].features.feature["sex"]
+    with pytest.raises(grpc.RpcError, match="example 0 has no feature `sex`; expected 1 text in it"):
+        served.client.prediction.Classify(request, timeout=20)

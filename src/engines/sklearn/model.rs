@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::labels::as_texts;
 use super::samples::{Column, Kind, Samples, Table};
 use super::{Estimator, Facts, Gives, Input, Method, ModelError, Spec, Takes, Whom, answer, ask, bounded};
-use crate::engines::examples::Layout;
+use crate::engines::examples::{Layout, read_columns};
 use crate::engines::rows::{self, COLUMNS, INPUTS, OUTPUTS, as_f64, join_columns, not_a_matrix, same_length};
 use crate::limits;
 use crate::servable::{
@@ -28,6 +28,8 @@ pub(in crate::engines) struct SklearnModel {
     plans: Vec<Plan>,
     /// How a `tf.Example` is a row.
     layout: Layout,
+    /// The columns that are looked at, each an input.
+    columns: Vec<TensorSpec>,
     /// The label of each class as text.
     class_names: Vec<Bytes>,
 }
@@ -52,8 +54,10 @@ enum Given {
     TextMatrix,
     /// One column each.
     Columns,
-    /// Serialized `tf.Example`s.
+    /// Serialized `tf.Example`s, each a row of numbers.
     Examples,
+    /// Serialized `tf.Example`s with a feature for each column that is looked at.
+    ExampleTable,
 }
 
 /// What an output of a signature is.
@@ -126,14 +130,23 @@ impl SklearnModel {
         }
         if let Some((method, outputs)) = for_examples(facts) {
             let examples = vec![TensorSpec::new(INPUTS, DType::String, &dims(Gives::One))];
-            add(method.signature_name(), method, (Given::Examples, examples), &outputs);
+            // Without names, columns of text cannot be told apart.
+            let takes = match facts.input {
+                Input::Table(_) if columns.is_some() => Some(Given::ExampleTable),
+                Input::Table(ref kinds) if kinds.contains(&Kind::Texts) => None,
+                _ => Some(Given::Examples),
+            };
+            if let Some(takes) = takes {
+                add(method.signature_name(), method, (takes, examples), &outputs);
+            }
         }
 
         let layout = Layout { width: facts.n_features, columns: columns.cloned() };
         let labels = facts.labels.as_deref();
         let class_names = labels.and_then(|labels| as_texts(&labels.take(0..labels.len())));
         let class_names = class_names.unwrap_or_default();
-        Ok(Self { signatures: Signatures::new(signatures), plans, layout, class_names, estimator })
+        let columns = columns_of(facts);
+        Ok(Self { signatures: Signatures::new(signatures), plans, layout, columns, class_names, estimator })
     }
 
     /// Calls `then` with the samples that the inputs are, or hold.
@@ -170,41 +183,53 @@ impl SklearnModel {
                     (0..width).map(|i| Column::Texts(column(i))).collect(),
                 )))
             }
-            Given::Columns => {
-                let facts = self.estimator.facts();
-                let plain = specs.iter().all(|spec| spec.dtype != DType::String);
-                if plain && inputs.len() == facts.n_features {
-                    let (rows, values) = join_columns(specs, inputs)?;
-                    return then(Samples::Dense(view(rows, inputs.len(), &values)?));
-                }
-                let rows = same_length(specs, inputs)?;
-                // A request may be small and its table large: columns nobody looks at are in it.
-                bounded(facts.class, rows, facts.n_features)?;
-                let mut columns = vec![Column::Numbers(Vec::new()); facts.n_features];
-                let used = columns.iter_mut().zip(kinds(facts)).filter(|(_, kind)| *kind != Kind::Unused);
-                for (((column, _), spec), input) in used.zip(specs).zip(inputs) {
-                    *column = match input.elements() {
-                        Elements::Strings(texts) => Column::Texts(texts.clone()),
-                        _ => Column::Numbers(as_f64(&spec.name, input)?.into_owned()),
-                    };
-                }
-                for (column, kind) in columns.iter_mut().zip(kinds(facts)) {
-                    if kind == Kind::Unused {
-                        *column = Column::Numbers(vec![0.0; rows]);
-                    }
-                }
-                let table = Table::new(rows, columns);
-                if plain {
-                    let dense = Samples::Table(&table).to_dense(facts.class)?;
-                    return then(Samples::Dense(dense.view()));
-                }
-                then(Samples::Table(&table))
+            Given::Columns => self.with_columns(specs, inputs, then),
+            Given::ExampleTable => {
+                let besides = self.layout.columns.as_deref().unwrap_or_default();
+                self.with_columns(&self.columns, &read_columns(first, &self.columns, besides)?, then)
             }
             Given::Examples => {
                 let (rows, values) = self.layout.read(first)?;
                 then(Samples::Dense(view(rows, self.layout.width, &values)?))
             }
         }
+    }
+
+    /// The same, from one input a column.
+    fn with_columns<T>(
+        &self,
+        specs: &[TensorSpec],
+        inputs: &[Tensor],
+        then: impl FnOnce(Samples<'_>) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        let facts = self.estimator.facts();
+        let plain = specs.iter().all(|spec| spec.dtype != DType::String);
+        if plain && inputs.len() == facts.n_features {
+            let (rows, values) = join_columns(specs, inputs)?;
+            return then(Samples::Dense(view(rows, inputs.len(), &values)?));
+        }
+        let rows = same_length(specs, inputs)?;
+        // A request may be small and its table large: columns nobody looks at are in it.
+        bounded(facts.class, rows, facts.n_features)?;
+        let mut columns = vec![Column::Numbers(Vec::new()); facts.n_features];
+        let used = columns.iter_mut().zip(kinds(facts)).filter(|(_, kind)| *kind != Kind::Unused);
+        for (((column, _), spec), input) in used.zip(specs).zip(inputs) {
+            *column = match input.elements() {
+                Elements::Strings(texts) => Column::Texts(texts.clone()),
+                _ => Column::Numbers(as_f64(&spec.name, input)?.into_owned()),
+            };
+        }
+        for (column, kind) in columns.iter_mut().zip(kinds(facts)) {
+            if kind == Kind::Unused {
+                *column = Column::Numbers(vec![0.0; rows]);
+            }
+        }
+        let table = Table::new(rows, columns);
+        if plain {
+            let dense = Samples::Table(&table).to_dense(facts.class)?;
+            return then(Samples::Dense(dense.view()));
+        }
+        then(Samples::Table(&table))
     }
 
     /// An output from the answer of the method behind it.
@@ -273,7 +298,7 @@ fn by_signature(methods: &[Spec]) -> Vec<(&'static str, SmallVec<[Spec; 2]>)> {
 /// A classifier tells the probability of every class. One that knows none tells the
 /// label that it predicts, without a score: its decisions are no probabilities.
 fn for_examples(facts: &Facts) -> Option<(SignatureMethod, Outputs)> {
-    if facts.input != Input::Matrix && facts.input.kinds(0).is_none_or(|kinds| kinds.contains(&Kind::Texts)) {
+    if matches!(facts.input, Input::Vector | Input::Texts) {
         return None;
     }
     let predict = facts.spec(Method::Predict)?;
@@ -382,7 +407,7 @@ impl Servable for SklearnModel {
             if !methods.is_empty() {
                 ask(&*self.estimator, samples, &methods, &mut answers)?;
             }
-            if plan.takes != Given::Examples {
+            if !matches!(plan.takes, Given::Examples | Given::ExampleTable) {
                 return Ok(answers);
             }
             let mut answers = answers.into_iter();
