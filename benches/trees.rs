@@ -1,6 +1,8 @@
 //! What walking a forest costs: 100 trees of depth 12 over 20 features.
 //! `cargo bench --bench trees`, or with a model of one's own
-//! `cargo bench --bench trees -- forest.joblib`.
+//! `cargo bench --bench trees -- forest.joblib`, or beside others on the same models and
+//! rows, `cargo bench --bench trees -- --rivals PYTHON` (`benches/trees_rivals.py` says
+//! what that Python needs).
 //!
 //! Beside the engine, in the same run, the loop that everybody writes: one walk
 //! after the other through nodes in the file's order. Both add up the leaves of
@@ -8,11 +10,14 @@
 //! that is larger than the branch predictor's memory.
 
 use std::hint::black_box;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore::engines::trees::{Forest, Node, Test};
-use longshore::servable::Call;
+use longshore::servable::{Call, Method};
 use longshore::storage::{MemoryStorage, ModelDir};
 use longshore::tensor::Tensor;
 
@@ -27,6 +32,10 @@ const LEAF: usize = 4;
 const POOL: usize = 8000;
 
 fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--rivals") {
+        return rivals(args.get(at + 1).map_or("python3", |python| python));
+    }
     // Without the flag that `cargo bench` gives, only see that it runs.
     let measured = std::env::args().any(|arg| arg == "--bench");
     let duration = Duration::from_millis(if measured { 700 } else { 5 });
@@ -107,7 +116,7 @@ fn file(path: &str, duration: Duration, rounds: usize) {
     let width = model.signatures()[0].inputs[0].dims.as_deref().and_then(|dims| dims[1]).unwrap();
     let mut random = Random(1);
     let pool: Vec<f64> = (0..POOL * width).map(|_| random.unit() * 4.0 - 2.0).collect();
-    for signature in model.signatures().iter() {
+    for signature in model.signatures().iter().filter(|signature| signature.method == Method::Predict) {
         let (position, _) = model.signatures().find(&signature.name).unwrap();
         let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
         for rows in [1, 1000] {
@@ -128,6 +137,63 @@ fn file(path: &str, duration: Duration, rounds: usize) {
             println!("  {} of {rows} row(s): {:.2} µs", signature.name, best * 1e6);
         }
     }
+}
+
+/// The models that the other side trained, through their servables, and everyone else.
+fn rivals(python: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/trees_rivals.py");
+    let mut other = Command::new(python)
+        .args([Path::new(script), folder.path()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{python}: {error}"));
+    let (mut ask, answers) = (other.stdin.take().unwrap(), BufReader::new(other.stdout.take().unwrap()));
+    let mut answers = answers.lines().map(Result::unwrap);
+    assert_eq!(answers.next().as_deref(), Some("ready"), "{script} did not start");
+    let rows = std::fs::read(folder.path().join("rows.f32")).unwrap();
+    let (rows, _) = rows.as_chunks::<4>();
+    let pool: Vec<f32> = rows.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    for (name, file, signature) in [
+        ("forest", "forest.joblib", "predict_proba"),
+        ("xgboost", "xgboost.json", "predict"),
+        ("lightgbm", "lightgbm.txt", "predict"),
+    ] {
+        let storage = MemoryStorage::new();
+        storage.write(&format!("1/{file}"), std::fs::read(folder.path().join(file)).unwrap());
+        let model = longshore::engines::open(&ModelDir::new(Arc::new(storage), "1")).unwrap();
+        let (position, _) = model.signatures().find(signature).unwrap();
+        for rows in [1, 1000] {
+            let run = |x: &[f32], _: &mut [f64]| {
+                let inputs = vec![Tensor::new([rows, FEATURES], x.to_vec().into()).unwrap()];
+                black_box(
+                    model.run(Call { signature: position, inputs: inputs.into(), outputs: &[0] }).unwrap(),
+                );
+            };
+            let mut ours = f64::INFINITY;
+            let mut theirs: Vec<(String, f64)> = Vec::new();
+            // In turns, so that what else the machine does meets all alike.
+            for _ in 0..3 {
+                ours = ours.min(measure(&pool, rows, Duration::from_millis(300), run));
+                writeln!(ask, "{name} {rows}").unwrap();
+                for (i, line) in answers.by_ref().take_while(|line| line != ".").enumerate() {
+                    let (seconds, who) = line.split_once(' ').unwrap();
+                    let seconds: f64 = seconds.parse().unwrap();
+                    match theirs.get_mut(i) {
+                        Some((_, best)) => *best = best.min(seconds),
+                        None => theirs.push((who.to_owned(), seconds)),
+                    }
+                }
+            }
+            println!("{name}, {rows} row(s): here {:.2} µs, tensor to tensor", ours * 1e6);
+            for (who, seconds) in theirs {
+                println!("  {who}: {:.2} µs, {:.1} ×", seconds * 1e6, seconds / ours);
+            }
+        }
+    }
+    drop(ask);
+    other.wait().unwrap();
 }
 
 /// Seconds a call, each with the pool's next rows.
