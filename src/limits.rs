@@ -126,6 +126,10 @@ pub const N_GRAM_MAX: usize = 64;
 pub const TOKEN_PATTERN_BYTES_MAX: usize = 4 << 10;
 /// Steps back in the search for one token, for patterns that look around or refer back.
 pub const TOKEN_BACKTRACKS_MAX: usize = 100_000;
+/// Products of features, which a degree alone can make any number of.
+pub const POLYNOMIAL_TERMS_MAX: usize = 1 << 20;
+/// Degree of splines: each value costs its square.
+pub const SPLINE_DEGREE_MAX: usize = 32;
 /// Bytes of a sample that is one JSON text: it becomes a tree, some dozen times as large.
 pub const JSON_ROW_BYTES_MAX: usize = 16 << 20;
 /// Kernels that the covariance of a Gaussian process is made of, each counted wherever it

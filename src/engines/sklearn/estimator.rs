@@ -276,6 +276,7 @@ fn admit(facts: &Facts, x: Samples<'_>, wanted: &[Method]) -> Result<(), RunErro
     let takes = match wanted.first().and_then(|&method| facts.spec(method)).map(|spec| spec.takes) {
         None | Some(Takes::Samples) => facts.n_features,
         Some(Takes::Matrix(width)) => width,
+        Some(Takes::Vector) => 1,
     };
     if x.width() != takes {
         return Err(RunError::InvalidInput(format!(

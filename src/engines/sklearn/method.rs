@@ -102,6 +102,8 @@ pub(super) enum Takes {
     Samples,
     /// `[rows, width]` numbers, whatever the samples are: the inverse of a transform.
     Matrix(usize),
+    /// `[rows]` numbers, likewise.
+    Vector,
 }
 
 /// The shape of an answer without its first dimension, which is one per row.

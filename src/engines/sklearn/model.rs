@@ -58,6 +58,8 @@ enum Given {
     Examples,
     /// Serialized `tf.Example`s with a feature for each column that is looked at.
     ExampleTable,
+    /// The same, one text each.
+    ExampleTexts,
 }
 
 /// What an output of a signature is.
@@ -132,6 +134,7 @@ impl SklearnModel {
             let examples = vec![TensorSpec::new(INPUTS, DType::String, &dims(Gives::One))];
             // Without names, columns of text cannot be told apart.
             let takes = match facts.input {
+                Input::Texts => Some(Given::ExampleTexts),
                 Input::Table(_) if columns.is_some() => Some(Given::ExampleTable),
                 Input::Table(ref kinds) if kinds.contains(&Kind::Texts) => None,
                 _ => Some(Given::Examples),
@@ -187,6 +190,14 @@ impl SklearnModel {
             Given::ExampleTable => {
                 let besides = self.layout.columns.as_deref().unwrap_or_default();
                 self.with_columns(&self.columns, &read_columns(first, &self.columns, besides)?, then)
+            }
+            Given::ExampleTexts => {
+                let column = TensorSpec::new(INPUTS, DType::String, &dims(Gives::One));
+                let read = read_columns(first, &[column], &[])?;
+                match read.first().map(Tensor::elements) {
+                    Some(Elements::Strings(texts)) => then(Samples::Texts(texts)),
+                    _ => Err(RunError::Internal("examples of texts gave none".to_owned())),
+                }
             }
             Given::Examples => {
                 let (rows, values) = self.layout.read(first)?;
@@ -298,9 +309,6 @@ fn by_signature(methods: &[Spec]) -> Vec<(&'static str, SmallVec<[Spec; 2]>)> {
 /// A classifier tells the probability of every class. One that knows none tells the
 /// label that it predicts, without a score: its decisions are no probabilities.
 fn for_examples(facts: &Facts) -> Option<(SignatureMethod, Outputs)> {
-    if matches!(facts.input, Input::Vector | Input::Texts) {
-        return None;
-    }
     let predict = facts.spec(Method::Predict)?;
     if let Some(labels) = &facts.labels {
         let outputs = match facts.spec(Method::PredictProba) {
@@ -336,7 +344,9 @@ fn inputs(facts: &Facts, takes: Takes) -> (Given, Vec<TensorSpec>) {
         (Takes::Samples, Input::Matrix) => {
             (Given::Matrix, vec![matrix(DType::Double, facts.n_features).any_real()])
         }
-        (Takes::Samples, Input::Vector) => (Given::Vector, vec![vector(DType::Double).any_real()]),
+        (Takes::Vector, _) | (Takes::Samples, Input::Vector) => {
+            (Given::Vector, vec![vector(DType::Double).any_real()])
+        }
         (Takes::Samples, Input::Texts) => (Given::Texts, vec![vector(DType::String)]),
         (Takes::Samples, Input::Table(kinds)) if all(kinds, Kind::Numbers) => {
             (Given::Matrix, vec![matrix(DType::Double, facts.n_features).any_real()])
@@ -407,7 +417,7 @@ impl Servable for SklearnModel {
             if !methods.is_empty() {
                 ask(&*self.estimator, samples, &methods, &mut answers)?;
             }
-            if !matches!(plan.takes, Given::Examples | Given::ExampleTable) {
+            if !matches!(plan.takes, Given::Examples | Given::ExampleTable | Given::ExampleTexts) {
                 return Ok(answers);
             }
             let mut answers = answers.into_iter();

@@ -120,6 +120,15 @@ impl Categories {
         Ok(Self { keys: Keys::Numbers { rising, nan }, labels, objects, ends_with_nan })
     }
 
+    /// The categories that are one attribute.
+    pub(super) fn of_attribute(part: &Part<'_>, name: &'static str) -> Result<Self, ModelError> {
+        Self::of(part, name, part.fitted(name)?)
+    }
+
+    pub(super) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
     pub(super) fn len(&self) -> usize {
         self.labels.len()
     }

@@ -16,7 +16,7 @@ use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
 #[derive(Debug)]
-struct SimpleImputer {
+pub(super) struct SimpleImputer {
     facts: Facts,
     missing: Missing,
     /// For each column what is filled in; `None` for a column that is left out, since it
@@ -35,6 +35,19 @@ enum Fill {
 
 /// Source: `sklearn.impute.SimpleImputer`.
 pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    Ok(Box::new(read(part)?))
+}
+
+/// The imputer of numbers that another one begins with; it tells nothing of what was missing.
+pub(super) fn read_first(part: &Part<'_>) -> Result<SimpleImputer, ModelError> {
+    let imputer = read(part)?;
+    if imputer.facts.input == Input::Matrix && imputer.indicated.is_empty() {
+        return Ok(imputer);
+    }
+    Err(part.refuse("statistics_", "has text, or an indicator beside it, where numbers are imputed"))
+}
+
+fn read(part: &Part<'_>) -> Result<SimpleImputer, ModelError> {
     let strategy = part.one_of("strategy", "mean", &["mean", "median", "most_frequent", "constant"])?;
     let missing = Missing::read(part)?;
     // What was fitted is an array of Python's objects where there was text. Constants always are one.
@@ -71,7 +84,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     }
     let check = if missing.takes_nan() { Check::FiniteOrNan } else { Check::Finite };
     let facts = Facts::new(part, n_features, check, methods)?.taking(Input::of(kinds));
-    Ok(Box::new(SimpleImputer { facts, missing, fills, indicated, width }))
+    Ok(SimpleImputer { facts, missing, fills, indicated, width })
 }
 
 /// Reads `statistics_`: numbers, or objects of which each is a number or text.
@@ -109,8 +122,21 @@ fn fills(part: &Part<'_>, all_text: bool) -> Result<Vec<Fill>, ModelError> {
 }
 
 impl SimpleImputer {
+    pub(super) fn n_features(&self) -> usize {
+        self.facts.n_features
+    }
+
+    pub(super) fn missing(&self) -> &Missing {
+        &self.missing
+    }
+
+    /// The columns that are not left out.
+    pub(super) fn kept(&self) -> Vec<usize> {
+        (0..self.fills.len()).filter(|&i| self.fills[i].is_some()).collect()
+    }
+
     /// `[rows, width]` of a matrix of numbers.
-    fn impute(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
+    pub(super) fn impute(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
         let mut all = Vec::with_capacity(x.nrows() * self.width);
         for row in flat(&x).chunks_exact(self.facts.n_features) {
             for (&value, fill) in row.iter().zip(&self.fills) {

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.linear_model import Ridge
 
 NAN = float("nan")
 rng = np.random.RandomState(11)
@@ -15,7 +18,14 @@ TEXTS = np.array([["a", "x"], ["b", NAN], ["b", "y"], [NAN, "y"], ["a", "y"], ["
 NONE = np.array([["a", "x"], [None, "y"], ["a", None], ["b", "y"]], dtype=object)
 FRAME = pd.DataFrame({"colour": pd.Series(["red", NAN, "blue", "red"], dtype=object), "size": [1.5, 2.5, NAN, 2.5]})
 WORDS = np.array([["a", "?"], ["?", "y"], ["a", "y"]], dtype=object)
+ASKED = np.vstack([X[:6], [[NAN, 1.0, NAN, 0.5]], [[0.3, NAN, NAN, NAN]]])
+EMPTY_TOO = np.column_stack([X[:, :2], np.full(len(X), NAN), X[:, 2]])
 BOTH = ("transform", "inverse_transform")
+
+
+def plain(model):
+    """Without the state of its random numbers, of which prediction makes no use."""
+    model.random_state_ = None
 
 
 def cases(case, version):
@@ -43,6 +53,23 @@ def cases(case, version):
     case("SimpleImputer of a word", lambda: SimpleImputer(missing_values="?", strategy="most_frequent"), WORDS, methods=only)
     if version >= (1, 0):  # 0.24 kept no names
         case("SimpleImputer of a frame", lambda: SimpleImputer(strategy="most_frequent"), FRAME, core=True, methods=only)
+    for name, how in {"": {}, " by distance": {"weights": "distance", "n_neighbors": 3}, " of many": {"n_neighbors": 50},
+                      " with an indicator": {"add_indicator": True}}.items():
+        case("KNNImputer" + name, lambda: KNNImputer(**how), X, ask=ASKED, core=not name)
+    case("KNNImputer of a number", lambda: KNNImputer(missing_values=-1, n_neighbors=1), COUNTS)
+    case("KNNImputer of nothing", KNNImputer, EMPTY, ask=EMPTY[:1], core=True)
+    case("KNNImputer keeping nothing", lambda: KNNImputer(keep_empty_features=True), EMPTY, ask=EMPTY[:1])
+    rounds = {"max_iter": 4, "tol": 1e-12, "random_state": 0}
+    for name, how in {"": {}, " backwards": {"imputation_order": "arabic"}, " of neighbours": {"n_nearest_features": 2},
+                      " bounded": {"min_value": -1.0, "max_value": 1.5}, " with an indicator": {"add_indicator": True},
+                      " of medians": {"initial_strategy": "median"}, " of changed only": {"skip_complete": True},
+                      " of ridges": {"estimator": Ridge()}, " of none": {"max_iter": 0}}.items():
+        case("IterativeImputer" + name, lambda: IterativeImputer(**{**rounds, **how}), X, ask=ASKED, then=plain, core=not name)
+    case("IterativeImputer of trees", lambda: IterativeImputer(ExtraTreesRegressor(3, max_depth=2, random_state=0), max_iter=1,
+         random_state=0), X[:, :3], ask=ASKED[:, :3], then=plain)
+    case("IterativeImputer of nothing", lambda: IterativeImputer(**rounds), EMPTY_TOO, ask=EMPTY_TOO[:3], then=plain)
+    case("IterativeImputer keeping nothing", lambda: IterativeImputer(keep_empty_features=True, **rounds), EMPTY_TOO,
+         ask=EMPTY_TOO[:3], then=plain)
     case("MissingIndicator", MissingIndicator, X, core=True,
          refuses=[("transform", np.where(X > 0, NAN, X))] if version >= (1, 1) else ())
     case("MissingIndicator of all", lambda: MissingIndicator(features="all"), X, core=True)
