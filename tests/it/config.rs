@@ -155,7 +155,11 @@ fn a_flag_that_does_nothing_says_why_and_one_that_must_not_be_ignored_is_refused
             }
         }
     }
-    ends_with(&["--ssl_config_file=/etc/ssl.cfg"], 64, "--ssl_config_file: TLS is not supported");
+    ends_with(
+        &["--ssl_config_file=/etc/ssl.cfg"],
+        64,
+        "--ssl_config_file: Invalid protobuf file: '/etc/ssl.cfg'",
+    );
     ends_with(&["--use_alts_credentials"], 64, "--use_alts_credentials: ALTS is not supported");
 }
 
