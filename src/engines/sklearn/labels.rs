@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
+use crate::formats::pickle::Ref;
 use crate::tensor::{DType, Elements};
 
 /// Where `LabelBinarizer` lives, and lived until 0.21.
@@ -33,6 +34,27 @@ impl Labels {
             Self::Bools(labels) => labels.len(),
             Self::Texts(labels) => labels.len(),
         }
+    }
+
+    /// The place of a label, which is appended when it is none of them yet; `None` for one
+    /// of another kind.
+    pub(super) fn place_or_push(&mut self, label: Ref<'_>) -> Option<usize> {
+        macro_rules! place {
+            ($labels:ident, $label:expr) => {{
+                let label = $label;
+                let known = $labels.iter().position(|other| *other == label);
+                known.unwrap_or_else(|| {
+                    $labels.push(label);
+                    $labels.len() - 1
+                })
+            }};
+        }
+        Some(match self {
+            Self::Ints(labels) => place!(labels, label.as_i64()?),
+            Self::Floats(labels) => place!(labels, label.as_f64()?),
+            Self::Bools(labels) => place!(labels, label.as_bool()?),
+            Self::Texts(labels) => place!(labels, Bytes::from(label.to_str()?.into_owned())),
+        })
     }
 
     /// What a tensor of labels holds.

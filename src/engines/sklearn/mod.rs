@@ -49,6 +49,7 @@ mod model;
 mod multiclass;
 mod multioutput;
 mod naive_bayes;
+mod neighbors;
 mod neural_network;
 mod normal;
 mod pairwise;

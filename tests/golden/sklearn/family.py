@@ -113,12 +113,13 @@ def main():
             inputs[names[known]] = encoded(values)
         return names[known]
 
-    def case(name, make, x, y=None, ask=None, *, core=False, then=None, also=None, methods=METHODS,
+    def case(name, make, x, y=None, ask=None, *, core=False, then=None, also=None, methods=METHODS, unasked=(),
              refuses=(), inverse=None, tolerance=1e-9):
         """One model: `make()` builds it, it is fitted on x and y, `then(model)` may change it,
         and it is asked with `ask` (or the first rows of x). `also` maps further signatures to
         functions of (model, ask) that give {output: values}; `inverse` is what
-        inverse_transform is asked with (else what transform gave); `refuses` lists
+        inverse_transform is asked with (else what transform gave); `unasked` methods are
+        there, but their answers are not promised; `refuses` lists
         (signature, input) that the model must refuse in scikit-learn's words."""
         if not (core or everything):
             return
@@ -137,6 +138,9 @@ def main():
         asks, signatures = [], []
         for method in methods:
             if not hasattr(model, method):
+                continue
+            if method in unasked:
+                signatures.append(method)
                 continue
             asked = given
             if method == "inverse_transform":

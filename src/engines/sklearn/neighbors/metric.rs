@@ -1,0 +1,289 @@
+//! How far two samples are from each other.
+
+use crate::engines::sklearn::ModelError;
+use crate::engines::sklearn::attributes::Matrix;
+use crate::engines::sklearn::pairwise::Points;
+use crate::engines::sklearn::state::Part;
+use crate::formats::pickle::Ref;
+
+/// A distance of two rows. Source: `sklearn.metrics.DistanceMetric`, `scipy.spatial.distance`.
+#[derive(Debug)]
+enum Metric {
+    Euclidean,
+    SquaredEuclidean,
+    Manhattan,
+    Chebyshev,
+    Minkowski {
+        p: f64,
+    },
+    /// Each feature's difference, raised to `p`, counts so much.
+    WeightedMinkowski {
+        p: f64,
+        weights: Vec<f64>,
+    },
+    /// Each feature's difference is divided by its standard deviation.
+    StandardizedEuclidean {
+        variances: Vec<f64>,
+    },
+    Mahalanobis {
+        inverse: Matrix,
+    },
+    Canberra,
+    BrayCurtis,
+    Hamming,
+    Cosine,
+    Correlation,
+    Haversine,
+    /// Of what is not zero in one, the other or both.
+    Sets(Sets),
+    /// The sample is its distances.
+    Precomputed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sets {
+    Jaccard,
+    Dice,
+    RogersTanimoto,
+    RussellRao,
+    SokalSneath,
+}
+
+/// The samples that were fitted, and how others are compared with them.
+#[derive(Debug)]
+pub(super) struct Fitted {
+    metric: Metric,
+    points: Points,
+    /// The same row by row, for the metrics that are not made of single features.
+    rows: Vec<f64>,
+    features: usize,
+}
+
+impl Fitted {
+    /// `_fit_X` with its metric.
+    pub(super) fn read(part: &Part<'_>) -> Result<Self, ModelError> {
+        const NAME: &str = "_fit_X";
+        let samples = part.csr(NAME)?;
+        let (rows, features) = (samples.rows(), samples.width());
+        let all =
+            rows.checked_mul(features).filter(|&all| all > 0 && all <= crate::limits::TENSOR_BYTES_MAX / 8);
+        if all.is_none() {
+            return Err(
+                part.refuse(NAME, format!("has {rows} rows of {features} features, which are not held"))
+            );
+        }
+        let rows = samples.dense(0..rows).into_raw_vec_and_offset().0;
+        let metric = metric(part, features)?;
+        let points = Points::new(&rows, features);
+        Ok(Self { metric, points, rows, features })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    pub(super) fn features(&self) -> usize {
+        self.features
+    }
+
+    /// A number for each fitted sample that grows with the distance; [`Fitted::finish`] makes
+    /// the distance of it. `out` has a place for each.
+    pub(super) fn compare(&self, x: &[f64], out: &mut [f64]) {
+        match &self.metric {
+            Metric::Euclidean | Metric::SquaredEuclidean => self.points.squared_distances(x, out),
+            Metric::Manhattan => self.points.manhattan_distances(x, out),
+            Metric::Chebyshev => self.points.chebyshev_distances(x, out),
+            Metric::Minkowski { p } => self.points.minkowski_sums(x, *p, out),
+            Metric::Precomputed => out.copy_from_slice(x),
+            metric => {
+                for (row, out) in self.rows.chunks_exact(self.features).zip(out) {
+                    *out = metric.of(x, row);
+                }
+            }
+        }
+    }
+
+    /// The distance that was compared by this number.
+    pub(super) fn finish(&self, compared: f64) -> f64 {
+        match &self.metric {
+            Metric::Euclidean | Metric::StandardizedEuclidean { .. } | Metric::Mahalanobis { .. } => {
+                compared.sqrt()
+            }
+            Metric::Minkowski { p } | Metric::WeightedMinkowski { p, .. } => compared.powf(1.0 / p),
+            _ => compared,
+        }
+    }
+
+    /// What is compared for this distance.
+    pub(super) fn compared(&self, distance: f64) -> f64 {
+        match &self.metric {
+            Metric::Euclidean | Metric::StandardizedEuclidean { .. } | Metric::Mahalanobis { .. } => {
+                distance * distance
+            }
+            Metric::Minkowski { p } | Metric::WeightedMinkowski { p, .. } => distance.powf(*p),
+            _ => distance,
+        }
+    }
+}
+
+impl Metric {
+    fn of(&self, a: &[f64], b: &[f64]) -> f64 {
+        let pairs = || a.iter().copied().zip(b.iter().copied());
+        match self {
+            Self::WeightedMinkowski { p, weights } => {
+                pairs().zip(weights).map(|((a, b), weight)| weight * (a - b).abs().powf(*p)).sum()
+            }
+            Self::StandardizedEuclidean { variances } => {
+                pairs().zip(variances).map(|((a, b), variance)| (a - b) * (a - b) / variance).sum()
+            }
+            Self::Mahalanobis { inverse } => {
+                let apart: Vec<f64> = pairs().map(|(a, b)| a - b).collect();
+                let weighted =
+                    inverse.iter().map(|row| row.iter().zip(&apart).map(|(w, d)| w * d).sum::<f64>());
+                weighted.zip(&apart).map(|(weighted, apart)| weighted * apart).sum()
+            }
+            Self::Canberra => {
+                let one = |(a, b): (f64, f64)| match a.abs() + b.abs() {
+                    0.0 => 0.0,
+                    both => (a - b).abs() / both,
+                };
+                pairs().map(one).sum()
+            }
+            Self::BrayCurtis => {
+                let (apart, together) = pairs().fold((0.0, 0.0), |(apart, together), (a, b)| {
+                    (apart + (a - b).abs(), together + a.abs() + b.abs())
+                });
+                if together > 0.0 { apart / together } else { 0.0 }
+            }
+            #[allow(clippy::cast_precision_loss, reason = "a number of features")]
+            Self::Hamming => pairs().filter(|(a, b)| a != b).count() as f64 / a.len() as f64,
+            Self::Cosine => cosine_distance(a, b, 0.0, 0.0),
+            Self::Correlation => {
+                #[allow(clippy::cast_precision_loss, reason = "a number of features")]
+                let mean = |row: &[f64]| row.iter().sum::<f64>() / row.len() as f64;
+                cosine_distance(a, b, mean(a), mean(b))
+            }
+            Self::Haversine => {
+                let (north, east) = ((0.5 * (a[0] - b[0])).sin(), (0.5 * (a[1] - b[1])).sin());
+                2.0 * (north * north + a[0].cos() * b[0].cos() * east * east).sqrt().asin()
+            }
+            Self::Sets(sets) => sets.of(a, b),
+            Self::Euclidean
+            | Self::SquaredEuclidean
+            | Self::Manhattan
+            | Self::Chebyshev
+            | Self::Minkowski { .. }
+            | Self::Precomputed => 0.0,
+        }
+    }
+}
+
+/// One less the cosine of two rows, each less its middle.
+fn cosine_distance(a: &[f64], b: &[f64], middle_a: f64, middle_b: f64) -> f64 {
+    let (mut dot, mut square_a, mut square_b) = (0.0, 0.0, 0.0);
+    for (&a, &b) in a.iter().zip(b) {
+        let (a, b) = (a - middle_a, b - middle_b);
+        (dot, square_a, square_b) = (dot + a * b, square_a + a * a, square_b + b * b);
+    }
+    let lengths = square_a.sqrt() * square_b.sqrt();
+    // A row of zeros is at a right angle to all, as its normalised row is zeros again.
+    let cosine = if lengths > 0.0 { dot / lengths } else { 0.0 };
+    (1.0 - cosine).clamp(0.0, 2.0)
+}
+
+impl Sets {
+    fn of(self, a: &[f64], b: &[f64]) -> f64 {
+        let (mut both, mut one) = (0.0, 0.0);
+        for (&a, &b) in a.iter().zip(b) {
+            match (a != 0.0, b != 0.0) {
+                (true, true) => both += 1.0,
+                (true, false) | (false, true) => one += 1.0,
+                (false, false) => {}
+            }
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a number of features")]
+        let all = a.len() as f64;
+        let share = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
+        match self {
+            Self::Jaccard => share(one, both + one),
+            Self::Dice => share(one, 2.0 * both + one),
+            Self::RogersTanimoto => 2.0 * one / (all + one),
+            Self::RussellRao => (all - both) / all,
+            Self::SokalSneath => share(one, one + 0.5 * both),
+        }
+    }
+}
+
+/// Source: `sklearn.neighbors._base.NeighborsBase._fit`, which settles the metric and what
+/// belongs to it.
+fn metric(part: &Part<'_>, features: usize) -> Result<Metric, ModelError> {
+    const NAME: &str = "effective_metric_";
+    const PARAMS: &str = "effective_metric_params_";
+    let value = part.fitted(NAME)?;
+    let Some(name) = value.to_str() else {
+        return Err(part.unexpected(NAME, value, "the name of a metric; functions are not called"));
+    };
+    let params = part.attr(PARAMS);
+    let param =
+        |key: &str| params.and_then(|params| params.get(key)).filter(|value: &Ref<'_>| !value.is_none());
+    let numbers = |key: &str, value, len: usize| -> Result<Vec<f64>, ModelError> {
+        let numbers = part.numbers_of(PARAMS, value)?;
+        if numbers.len() == len && numbers.iter().all(|number| number.is_finite()) {
+            return Ok(numbers);
+        }
+        Err(part
+            .refuse(PARAMS, format!("has {} numbers in {key}; expected {len} finite ones", numbers.len())))
+    };
+    let square = |key: &str, value| -> Result<Matrix, ModelError> {
+        let values = numbers(key, value, features * features)?;
+        Ok(Matrix { values, rows: features, columns: features })
+    };
+    let needs = |key: &str| {
+        part.refuse(PARAMS, format!("has no {key}, which {name} needs of a model that is served"))
+    };
+    Ok(match &*name {
+        "euclidean" | "l2" | "p2" => Metric::Euclidean,
+        "sqeuclidean" => Metric::SquaredEuclidean,
+        "manhattan" | "cityblock" | "l1" => Metric::Manhattan,
+        "chebyshev" | "infinity" => Metric::Chebyshev,
+        "minkowski" | "p" => {
+            let p = param("p").and_then(Ref::as_f64).unwrap_or(2.0);
+            if !(p > 0.0 && p.is_finite()) {
+                return Err(part.refuse(PARAMS, format!("has a p of {p}; expected a finite number above 0")));
+            }
+            match param("w") {
+                Some(weights) => Metric::WeightedMinkowski { p, weights: numbers("w", weights, features)? },
+                None => Metric::Minkowski { p },
+            }
+        }
+        "seuclidean" => {
+            let variances = numbers("V", param("V").ok_or_else(|| needs("V"))?, features)?;
+            Metric::StandardizedEuclidean { variances }
+        }
+        "mahalanobis" => match (param("VI"), param("V")) {
+            (Some(inverse), _) => Metric::Mahalanobis { inverse: square("VI", inverse)? },
+            (None, Some(covariance)) => {
+                let inverse = square("V", covariance)?.inverse();
+                let inverse = inverse.ok_or_else(|| part.refuse(PARAMS, "has a V without an inverse"))?;
+                Metric::Mahalanobis { inverse }
+            }
+            (None, None) => return Err(needs("VI")),
+        },
+        "canberra" => Metric::Canberra,
+        "braycurtis" => Metric::BrayCurtis,
+        "hamming" | "matching" => Metric::Hamming,
+        "cosine" => Metric::Cosine,
+        "correlation" => Metric::Correlation,
+        "haversine" if features == 2 => Metric::Haversine,
+        "jaccard" => Metric::Sets(Sets::Jaccard),
+        "dice" => Metric::Sets(Sets::Dice),
+        "rogerstanimoto" | "sokalmichener" => Metric::Sets(Sets::RogersTanimoto),
+        "russellrao" => Metric::Sets(Sets::RussellRao),
+        "sokalsneath" => Metric::Sets(Sets::SokalSneath),
+        "precomputed" => Metric::Precomputed,
+        other => {
+            let shown: String = other.chars().take(64).flat_map(char::escape_debug).collect();
+            return Err(part.refuse(NAME, format!("is '{shown}', a metric that is not served")));
+        }
+    })
+}

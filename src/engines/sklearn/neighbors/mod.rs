@@ -1,0 +1,32 @@
+//! Nearest neighbours: what the samples that were fitted say of one that was not.
+//!
+//! scikit-learn's trees hold no answer that the data do not, so they are not read: each
+//! sample is compared with all that were fitted. Of neighbours that are equally far, the
+//! one that was fitted first comes first; scikit-learn promises no order.
+
+mod centroid;
+mod metric;
+mod outlier;
+mod search;
+mod unsupervised;
+mod vote;
+
+use super::registry::Row;
+
+const NEIGHBORS: &str = "sklearn.neighbors";
+const CLASSIFICATION: &[&str] = &["_classification", "classification"];
+const REGRESSION: &[&str] = &["_regression", "regression"];
+const GRAPH: &[&str] = &["_graph", "graph"];
+
+/// The classes that are built here.
+pub(super) const ROWS: &[Row] = &[
+    Row::new(NEIGHBORS, "KNeighborsClassifier", CLASSIFICATION, vote::build_classifier),
+    Row::new(NEIGHBORS, "KNeighborsRegressor", REGRESSION, vote::build_regressor),
+    Row::new(NEIGHBORS, "KNeighborsTransformer", GRAPH, unsupervised::build_graph),
+    Row::new(NEIGHBORS, "LocalOutlierFactor", &["_lof", "lof"], outlier::build),
+    Row::new(NEIGHBORS, "NearestCentroid", &["_nearest_centroid", "nearest_centroid"], centroid::build),
+    Row::new(NEIGHBORS, "NearestNeighbors", &["_unsupervised", "unsupervised"], unsupervised::build),
+    Row::new(NEIGHBORS, "RadiusNeighborsClassifier", CLASSIFICATION, vote::build_classifier),
+    Row::new(NEIGHBORS, "RadiusNeighborsRegressor", REGRESSION, vote::build_regressor),
+    Row::new(NEIGHBORS, "RadiusNeighborsTransformer", GRAPH, unsupervised::build_graph),
+];
