@@ -81,6 +81,12 @@ impl Matrix {
     }
 }
 
+/// Solves `matrix · w = 1` for a positive definite `[n, n]` matrix; `None` when it is none.
+pub(super) fn solve_positive(matrix: &[f64], n: usize) -> Option<Vec<f64>> {
+    let factor = DMatrix::from_row_slice(n, n, matrix).cholesky()?;
+    Some(factor.solve(&nalgebra::DVector::from_element(n, 1.0)).as_slice().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,13 +1,18 @@
 //! Decompositions, projections and covariances: what is one matrix, or a few, at run time.
 
 mod approximation;
+mod coding;
 mod covariance;
+mod factorization;
+mod kernels;
 mod linear_map;
 mod pls;
 mod projection;
 mod topics;
 
 use super::registry::Row;
+
+pub(super) use kernels::KernelComponents;
 
 const DECOMPOSITION: &str = "sklearn.decomposition";
 const CROSS: &str = "sklearn.cross_decomposition";
@@ -18,11 +23,19 @@ const SHRUNK: &[&str] = &["_shrunk_covariance", "shrunk_covariance_"];
 const GRAPH: &[&str] = &["_graph_lasso", "graph_lasso_"];
 const ROBUST: &[&str] = &["_robust_covariance", "robust_covariance"];
 const SPARSE_PCA: &[&str] = &["_sparse_pca", "sparse_pca"];
+const DICTIONARY: &[&str] = &["_dict_learning", "dict_learning"];
 const KERNELS: &str = "sklearn.kernel_approximation";
 const RANDOM: &str = "sklearn.random_projection";
 
 /// The classes that are built here.
 pub(super) const ROWS: &[Row] = &[
+    Row::new(DECOMPOSITION, "DictionaryLearning", DICTIONARY, coding::build),
+    Row::new(DECOMPOSITION, "KernelPCA", &["_kernel_pca", "kernel_pca"], kernels::build_pca),
+    Row::new(DECOMPOSITION, "MiniBatchDictionaryLearning", DICTIONARY, coding::build),
+    Row::new(DECOMPOSITION, "MiniBatchNMF", &["_nmf"], factorization::build),
+    Row::new(DECOMPOSITION, "NMF", &["_nmf", "nmf"], factorization::build),
+    Row::new(DECOMPOSITION, "SparseCoder", DICTIONARY, coding::build),
+    Row::new(KERNELS, "Nystroem", &[], kernels::build_nystroem),
     Row::new(
         DECOMPOSITION,
         "FactorAnalysis",

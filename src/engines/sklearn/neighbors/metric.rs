@@ -82,6 +82,11 @@ impl Fitted {
         self.points.len()
     }
 
+    /// One fitted sample.
+    pub(super) fn row(&self, place: usize) -> &[f64] {
+        &self.rows[place * self.features..(place + 1) * self.features]
+    }
+
     pub(super) fn features(&self) -> usize {
         self.features
     }

@@ -5,6 +5,7 @@
 //! one that was fitted first comes first; scikit-learn promises no order.
 
 mod centroid;
+mod manifold;
 mod metric;
 mod outlier;
 mod search;
@@ -20,6 +21,13 @@ const GRAPH: &[&str] = &["_graph", "graph"];
 
 /// The classes that are built here.
 pub(super) const ROWS: &[Row] = &[
+    Row::new("sklearn.manifold", "Isomap", &["_isomap", "isomap"], manifold::build_isomap),
+    Row::new(
+        "sklearn.manifold",
+        "LocallyLinearEmbedding",
+        &["_locally_linear", "locally_linear"],
+        manifold::build_locally_linear,
+    ),
     Row::new(NEIGHBORS, "KNeighborsClassifier", CLASSIFICATION, vote::build_classifier),
     Row::new(NEIGHBORS, "KNeighborsRegressor", REGRESSION, vote::build_regressor),
     Row::new(NEIGHBORS, "KNeighborsTransformer", GRAPH, unsupervised::build_graph),
