@@ -1,12 +1,7 @@
 //! The table of supported classes: one row each.
 
 use super::state::Part;
-use super::{
-    Estimator, ModelError, adaboost, boosters, boosting, calibration, cluster, compose, decomposition,
-    discriminant, dummy, embedding, encoding, forest, gaussian_process, hist, imputing, isolation, isotonic,
-    kernel_machines, linear, mixture, multiclass, multioutput, naive_bayes, neural_network, pipeline,
-    preprocessing, selection, svm, text, tree,
-};
+use super::{Estimator, ModelError};
 
 /// Reads one estimator's attributes; refuses what it does not understand.
 pub(super) type Builder = fn(&Part<'_>) -> Result<Box<dyn Estimator>, ModelError>;
@@ -49,50 +44,37 @@ impl Row {
 
 /// Every class that is served, by the room that builds it.
 static FAMILIES: &[&[Row]] = &[
-    adaboost::ROWS,
-    boosters::ROWS,
-    boosting::ROWS,
-    calibration::ROWS,
-    cluster::ROWS,
-    compose::ROWS,
-    decomposition::ROWS,
-    discriminant::ROWS,
-    dummy::ROWS,
-    embedding::ROWS,
-    encoding::ROWS,
-    forest::ROWS,
-    gaussian_process::ROWS,
-    hist::ROWS,
-    imputing::ROWS,
-    isolation::ROWS,
-    isotonic::ROWS,
-    kernel_machines::ROWS,
-    linear::ROWS,
-    mixture::ROWS,
-    multiclass::ROWS,
-    multioutput::ROWS,
-    naive_bayes::ROWS,
-    neural_network::ROWS,
-    pipeline::ROWS,
-    preprocessing::ROWS,
-    selection::ROWS,
     super::adaboost::ROWS,
+    super::boosters::ROWS,
     super::boosting::ROWS,
+    super::calibration::ROWS,
     super::cluster::ROWS,
+    super::compose::ROWS,
     super::decomposition::ROWS,
+    super::discriminant::ROWS,
+    super::dummy::ROWS,
+    super::embedding::ROWS,
     super::encoding::ROWS,
     super::forest::ROWS,
+    super::gaussian_process::ROWS,
     super::hist::ROWS,
     super::imputing::ROWS,
     super::isolation::ROWS,
+    super::isotonic::ROWS,
+    super::kernel_machines::ROWS,
     super::linear::ROWS,
+    super::mixture::ROWS,
+    super::multiclass::ROWS,
+    super::multioutput::ROWS,
+    super::naive_bayes::ROWS,
     super::neighbors::ROWS,
+    super::neural_network::ROWS,
     super::pipeline::ROWS,
     super::preprocessing::ROWS,
+    super::selection::ROWS,
+    super::svm::ROWS,
+    super::text::ROWS,
     super::tree::ROWS,
-    svm::ROWS,
-    text::ROWS,
-    tree::ROWS,
 ];
 
 /// Every class that is served.
