@@ -89,7 +89,7 @@ def test_status_metadata_and_the_list_of_models(url):
     version = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     assert status == {"model_version_status": [version]}
     models = json.loads(ask(f"{url}/v1/models")[2])
-    names = ["linear_regression", "recommender"]
+    names = ["digits", "linear_regression", "recommender", "sentiment"]
     assert models == {"models": [{"name": name, "model_version_status": [version]} for name in names]}
     metadata = json.loads(ask(f"{url}/v1/models/linear_regression/metadata")[2])
     assert metadata["model_spec"] == {"name": "linear_regression", "signature_name": "", "version": "1"}

@@ -1,9 +1,13 @@
-"""The committed sample model answers what `model.predict` answers."""
+"""The committed sample models answer what `model.predict` answers."""
 
+import joblib
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_digits
 from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+from conftest import ROOT
 
 NAME = "linear_regression"
 RELATIVE = 1e-12
@@ -105,3 +109,11 @@ def test_predict_by_its_own_name_gives_outputs(sample, model):
     answer = sample.client.arrays(NAME, batch, "predict")
     assert list(answer) == ["outputs"]
     np.testing.assert_allclose(answer["outputs"], model.predict(batch), rtol=RELATIVE, atol=0)
+
+
+def test_every_digit_is_read_as_the_model_reads_it(sample):
+    model = joblib.load(ROOT / "model_repository" / "digits" / "1" / "model.pkl")
+    pictures, _ = load_digits(return_X_y=True)
+    answer = sample.client.arrays("digits", pictures)
+    np.testing.assert_array_equal(answer["predictions"], model.predict(pictures))
+    np.testing.assert_allclose(answer["probabilities"], model.predict_proba(pictures), rtol=1e-9, atol=1e-13)
