@@ -2,8 +2,10 @@
 
 use longshore::servable::{Call, Servable};
 use longshore::tensor::{Elements, Tensor};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::fuzz_corpus::drive;
 use crate::sklearn_goldens::open;
 
 /// A booster of two trees over two features, the first of which splits on categories too.
@@ -257,5 +259,39 @@ fn rows_that_do_not_fit_are_refused_in_the_librarys_words() {
             error.starts_with("Expected 2D array, got 1D array instead: input `inputs` has shape [2]."),
             "{error}"
         );
+    }
+}
+
+/// A file, and what opens and asks it.
+type Seed = (fn(&[u8]), &'static [u8]);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A damaged file is refused, or answers something; it never panics, at load or later.
+    #[test]
+    fn a_damaged_model_is_refused_or_answers(
+        seed in any::<prop::sample::Index>(),
+        wounds in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..4),
+        cut in proptest::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        let seeds: [Seed; 5] = [
+            (drive::xgboost, include_bytes!("../../fuzz/corpus/xgboost/categories_1-3.4.1.ubj")),
+            (drive::xgboost, include_bytes!("../../fuzz/corpus/xgboost/multi_output_tree-3.4.1.json")),
+            (drive::xgboost, include_bytes!("../../fuzz/corpus/xgboost/linear-3.4.1.ubj")),
+            (drive::lightgbm, include_bytes!("../../fuzz/corpus/lightgbm/categories-4.7.0.txt")),
+            (drive::lightgbm, include_bytes!("../../fuzz/corpus/lightgbm/linear_tree-4.7.0.txt")),
+        ];
+        let (drive, file) = seeds[seed.index(seeds.len())];
+        let mut file = file.to_vec();
+        for (at, byte, digit) in wounds {
+            // In texts another digit damages more than a letter does.
+            let at = at.index(file.len());
+            file[at] = if digit { b'0' + byte % 10 } else { byte };
+        }
+        if let Some(cut) = cut {
+            file.truncate(cut.index(file.len()));
+        }
+        drive(&file);
     }
 }
