@@ -15,7 +15,6 @@
 //! answered never depends on the other rows of its batch.
 
 mod adaboost;
-#[allow(dead_code, reason = "the families that have such attributes follow")]
 mod attributes;
 mod boosters;
 mod boosting;
@@ -28,7 +27,6 @@ mod dummy;
 mod embedding;
 mod encoding;
 mod error;
-#[allow(dead_code, reason = "the families that take such samples follow")]
 mod estimator;
 mod forest;
 mod gaussian_process;
@@ -42,7 +40,6 @@ mod labels;
 mod linalg;
 mod linear;
 mod math;
-#[allow(dead_code, reason = "the families that have such methods follow")]
 mod method;
 mod mixture;
 mod model;
@@ -56,7 +53,6 @@ mod pairwise;
 mod pipeline;
 mod preprocessing;
 mod registry;
-#[allow(dead_code, reason = "the families that take such samples follow")]
 mod samples;
 mod selection;
 mod special;

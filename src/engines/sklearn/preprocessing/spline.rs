@@ -129,12 +129,14 @@ fn spline<'a>(part: &Part<'a>, i: usize, value: Ref<'a>) -> Result<Spline, Model
     let outer = part.object(value, NAME, &place, &MODULES, "BSpline")?;
     let within = || value.object()?.state()?.items()?.next();
     let spline = match within() {
-        Some(within) if !outer.has("t") => part.object(within, NAME, &place, &MODULES, "_BSpline")?,
+        Some(within) if !outer.has("k") => part.object(within, NAME, &place, &MODULES, "_BSpline")?,
         _ => outer,
     };
     let k = spline.count("k")?;
-    let knots = spline.finite_numbers("t")?.values;
-    let coefficients = spline.matrix("c")?;
+    // scipy 1.17 has them under these names.
+    let (t, c) = if spline.has("_t") { ("_t", "_c") } else { ("t", "c") };
+    let knots = spline.finite_numbers(t)?.values;
+    let coefficients = spline.matrix(c)?;
     if k > limits::SPLINE_DEGREE_MAX {
         return Err(spline.refuse(
             "k",
@@ -143,7 +145,7 @@ fn spline<'a>(part: &Part<'a>, i: usize, value: Ref<'a>) -> Result<Spline, Model
     }
     let sound = knots.is_sorted() && knots.len() > 2 * k + 1 && coefficients.columns > 0;
     if !sound || coefficients.rows != knots.len() - k - 1 {
-        return Err(spline.refuse("t", "has knots that do not rise, or that the coefficients do not fit"));
+        return Err(spline.refuse(t, "has knots that do not rise, or that the coefficients do not fit"));
     }
     Ok(Spline { knots, coefficients, k })
 }
