@@ -98,13 +98,6 @@ pub(super) struct Facts {
     pub(super) methods: Vec<Spec>,
 }
 
-impl Input {
-    /// Of columns of these kinds: a matrix, where all of them are numbers.
-    pub(super) fn of(kinds: Vec<Kind>) -> Self {
-        if kinds.iter().all(|&kind| kind == Kind::Numbers) { Self::Matrix } else { Self::Table(kinds.into()) }
-    }
-}
-
 impl Facts {
     /// Facts of an estimator that takes a matrix of numbers and gives no labels. The
     /// names of the columns are read here.

@@ -126,7 +126,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let dtype = inverse.columns.first().map_or(DType::Double, Labels::dtype);
     let mut methods = vec![Spec::new(Method::Transform, answers.dtype(), Gives::Columns(width))];
     methods.push(Spec { takes: Takes::Matrix(width), dtype, ..Spec::inverse_transform(width, n_features) });
-    let facts = Facts::new(part, n_features, Check::FiniteOrNan, methods)?.taking(Input::of(kinds));
+    let facts = Facts::new(part, n_features, Check::FiniteOrNan, methods)?.taking(Input::of_kinds(kinds));
     Ok(Box::new(OneHotEncoder { facts, columns, inverse, width, sparse, answers }))
 }
 

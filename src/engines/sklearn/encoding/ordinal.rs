@@ -83,7 +83,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         Spec { dtype, ..Spec::inverse_transform(n_features, n_features) },
     ];
     let check = if takes_missing { Check::FiniteOrNan } else { Check::Finite };
-    let facts = Facts::new(part, n_features, check, methods)?.taking(Input::of(kinds));
+    let facts = Facts::new(part, n_features, check, methods)?.taking(Input::of_kinds(kinds));
     Ok(Box::new(OrdinalEncoder { facts, columns, inverse, unknown, missing, answers }))
 }
 

@@ -62,7 +62,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         columns.push(Column { categories, encodings: of_column });
     }
     let methods = vec![Spec::transform(n_features * outputs)];
-    let facts = Facts::new(part, n_features, Check::FiniteOrNan, methods)?.taking(Input::of(kinds));
+    let facts = Facts::new(part, n_features, Check::FiniteOrNan, methods)?.taking(Input::of_kinds(kinds));
     Ok(Box::new(TargetEncoder { facts, columns, means }))
 }
 

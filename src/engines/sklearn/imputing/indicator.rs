@@ -48,7 +48,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let methods = vec![Spec::new(Method::Transform, DType::Bool, Gives::Columns(features.len()))];
     let mut facts = Facts::new(part, n_features, check, methods)?;
     if missing.is_textual() {
-        facts = facts.taking(Input::of(vec![Kind::Texts; n_features]));
+        facts = facts.taking(Input::of_kinds(vec![Kind::Texts; n_features]));
     }
     Ok(Box::new(MissingIndicator { facts, missing, features, refuses_new }))
 }

@@ -83,7 +83,7 @@ fn read(part: &Part<'_>) -> Result<SimpleImputer, ModelError> {
         methods.push(Spec::inverse_transform(width, n_features));
     }
     let check = if missing.takes_nan() { Check::FiniteOrNan } else { Check::Finite };
-    let facts = Facts::new(part, n_features, check, methods)?.taking(Input::of(kinds));
+    let facts = Facts::new(part, n_features, check, methods)?.taking(Input::of_kinds(kinds));
     Ok(SimpleImputer { facts, missing, fills, indicated, width })
 }
 
