@@ -1,10 +1,10 @@
 //! What is counted: requests, runs, batches, loads. No decision is made here.
 //!
-//! * [`kinds`] the words that series are told apart by
-//! * [`cells`], [`bounds`] counters and histograms
-//! * [`models`], [`batches`] what is counted of a model, a version, a batch
-//! * [`recorder`] one I/O loop's hand
-//! * [`page`], [`reference`], [`own`], [`process`] how it is told to Prometheus
+//! * `kinds` the words that series are told apart by
+//! * `cells`, `bounds` counters and histograms
+//! * `models`, `batches` what is counted of a model, a version, a batch
+//! * `recorder` one I/O loop's hand
+//! * `page`, `reference`, `own`, `process` how it is told to Prometheus
 //!
 //! A request writes only words that its I/O loop alone writes, without a lock and
 //! without a search: the version that answers it leads to them. Series exist for
