@@ -112,6 +112,12 @@ pub const CONTRIBUTIONS_DEPTH_MAX: usize = 256;
 /// Estimators within each other: a pipeline in a pipeline is two. Building them
 /// recurses, so this bounds the stack, and stops one that contains itself.
 pub const ESTIMATOR_DEPTH_MAX: usize = 32;
+/// Features of one estimator: more make no request that is taken. A file may state any
+/// number where no array says how wide it is.
+pub const FEATURES_MAX: usize = TENSOR_BYTES_MAX / 8;
+/// Numbers of a square matrix that is made when a model is built, of one that is narrow in
+/// the file; to invert so many takes about a second.
+pub const SQUARE_NUMBERS_MAX: usize = 1 << 21;
 /// Estimators of one model, each counted wherever it stands, since a pickle may
 /// share one among many places. The largest forests have some 10 000 trees.
 pub const ESTIMATORS_MAX: usize = 200_000;
@@ -260,6 +266,9 @@ pub const REST_ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub const REST_READ_TIMEOUT: Duration = Duration::from_secs(50);
 /// Answers shorter than this are not compressed: they fit one packet anyway.
 pub const REST_COMPRESSED_BYTES_MIN: usize = 1 << 10;
+/// A larger answer over REST is compressed aside, where other requests of its I/O loop do
+/// not wait for that: zstd and gzip take about half a millisecond for so many bytes.
+pub const REST_COMPRESSED_INLINE_BYTES_MAX: usize = 64 << 10;
 /// Models in one OpenAPI document: each takes some kilobytes, and the document is made
 /// when it is asked for.
 pub const OPENAPI_MODELS_MAX: usize = 1000;

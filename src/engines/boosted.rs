@@ -222,7 +222,11 @@ impl<B: Booster> Servable for BoostedModel<B> {
         let (rows, x) = self.rows(*takes, &self.signatures[call.signature].inputs, &call.inputs)?;
         let shape: SmallVec<[usize; 4]> = std::iter::once(rows).chain(spec.dims.iter().copied()).collect();
         // A model may well have more outputs than features: a small request is no large answer.
+        // The sums of all outputs are held, also where one label is answered.
         let values = shape.iter().try_fold(1usize, |all, &dim| all.checked_mul(dim));
+        let sums = self.plans.iter().map(|(_, spec)| spec).filter(|spec| spec.method == Method::Raw);
+        let sums = sums.flat_map(|spec| spec.dims.iter()).try_fold(rows, |all, &dim| all.checked_mul(dim));
+        let values = values.zip(sums).map(|(values, sums)| values.max(sums));
         if values.is_none_or(|values| values > limits::TENSOR_BYTES_MAX / 8) {
             return Err(RunError::InvalidInput(format!(
                 "{rows} rows, for which the answer would have more than {} bytes; send fewer",

@@ -44,8 +44,14 @@ impl Readiness {
     }
 }
 
-/// What was told last: each name and whether it is SERVING; none at the end.
-type Told = Option<Arc<BTreeMap<String, bool>>>;
+/// What was told last.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Told {
+    /// Each name, and whether it is SERVING.
+    services: Arc<BTreeMap<String, bool>>,
+    /// Nothing more will be told: who watches need not wait.
+    ended: bool,
+}
 
 /// Tells the health service what is so.
 #[derive(Debug)]
@@ -57,7 +63,7 @@ pub struct HealthTeller {
 /// A teller that has said NOT_SERVING so far, and the service that it tells.
 #[must_use]
 pub fn health() -> (HealthTeller, HealthServer<HealthService>) {
-    let (told, hear) = watch::channel(None);
+    let (told, hear) = watch::channel(Told::default());
     let teller = HealthTeller { told, readiness: Readiness::default() };
     teller.tell(&[], false);
     (teller, HealthServer::new(HealthService { told: hear }))
@@ -71,7 +77,7 @@ impl HealthTeller {
         self.readiness.0.store(takes_requests && any, Ordering::Release);
         let services = SERVICES.iter().map(|&name| (name.to_owned(), takes_requests && any));
         let models = models.iter().map(|(m, available)| (format!("model:{m}"), takes_requests && *available));
-        let now = Some(Arc::new(services.chain(models).collect()));
+        let now = Told { services: Arc::new(services.chain(models).collect()), ended: false };
         self.told.send_if_modified(|told| {
             let is_new = *told != now;
             *told = now;
@@ -87,7 +93,7 @@ impl HealthTeller {
 
     /// Ends every `Watch`, so that the connections they hold can close.
     pub fn end_watches(self) {
-        self.told.send_replace(None);
+        self.told.send_modify(|told| told.ended = true);
     }
 }
 
@@ -112,8 +118,7 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let told = self.told.borrow();
-        let found = told.as_ref().and_then(|told| status(told, &request.get_ref().service));
+        let found = status(&self.told.borrow().services, &request.get_ref().service);
         // In the words of gRPC's own service, which the reference uses.
         found
             .map(|status| Response::new(response(status)))
@@ -131,7 +136,7 @@ impl Health for HealthService {
         let name = request.into_inner().service;
         let mut last = None;
         let changes = WatchStream::new(self.told.clone())
-            .map_while(|told| told)
+            .map_while(|told| (!told.ended).then_some(told.services))
             .map(move |told| status(&told, &name).unwrap_or(ServingStatus::ServiceUnknown))
             .filter(move |now| last.replace(*now) != Some(*now));
         Ok(Response::new(Box::pin(changes.map(|status| Ok(response(status))))))
@@ -151,7 +156,7 @@ mod tests {
     }
 
     fn both() -> (HealthTeller, HealthService) {
-        let (told, hear) = watch::channel(None);
+        let (told, hear) = watch::channel(Told::default());
         (HealthTeller { told, readiness: Readiness::default() }, HealthService { told: hear })
     }
 

@@ -45,9 +45,12 @@ pub(super) struct WriteError {
 
 #[derive(Debug)]
 struct Open {
-    file: File,
+    /// `None` while others need its place among the open files.
+    file: Option<File>,
     path: PathBuf,
     opened: Instant,
+    /// When a record was last for it.
+    touched: Instant,
     /// Bytes of the whole records in it.
     written: u64,
     /// Records to be appended, and whose they are.
@@ -98,21 +101,33 @@ impl Files {
         if self.open.get(prefix).is_some_and(|open| open.is_full(bytes, &self.rotation)) {
             self.close(&prefix.clone())?;
         }
+        if self.open.get(prefix).is_none_or(|open| open.file.is_none()) {
+            self.make_room()?;
+        }
         if !self.open.contains_key(prefix) {
-            if self.open.len() >= limits::REQUEST_LOG_FILES_OPEN_MAX {
-                let oldest = self.open.iter().min_by_key(|(_, open)| open.opened);
-                if let Some(oldest) = oldest.map(|(prefix, _)| prefix.clone()) {
-                    self.close(&oldest)?;
-                }
-            }
             let open = Open::create(prefix, SystemTime::now())?;
-            prune(prefix, self.rotation.files_kept);
+            prune(prefix, self.rotation.files_kept, &open.path);
             self.open.insert(prefix.clone(), open);
         }
-        self.open.get_mut(prefix).ok_or_else(|| WriteError {
+        let open = self.open.get_mut(prefix).ok_or_else(|| WriteError {
             path: prefix.display().to_string(),
             source: io::ErrorKind::NotFound.into(),
-        })
+        })?;
+        open.touched = Instant::now();
+        Ok(open)
+    }
+
+    /// Of too many open files the one that has waited longest is closed for now.
+    fn make_room(&mut self) -> Result<(), WriteError> {
+        let open = || self.open.iter().filter(|(_, open)| open.file.is_some());
+        if open().count() < limits::REQUEST_LOG_FILES_OPEN_MAX {
+            return Ok(());
+        }
+        let longest = open().min_by_key(|(_, open)| open.touched).map(|(prefix, _)| prefix.clone());
+        let Some(open) = longest.and_then(|prefix| self.open.get_mut(&prefix)) else { return Ok(()) };
+        let outcome = open.flush();
+        open.file = None;
+        outcome
     }
 
     fn close(&mut self, prefix: &Path) -> Result<(), WriteError> {
@@ -160,8 +175,9 @@ impl Open {
             let path = PathBuf::from(path);
             match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path) {
                 Ok(file) => {
-                    let (buffer, pending) = (Vec::new(), Vec::new());
-                    return Ok(Self { file, path, opened: Instant::now(), written: 0, buffer, pending });
+                    let (file, opened) = (Some(file), Instant::now());
+                    let (touched, buffer, pending) = (opened, Vec::new(), Vec::new());
+                    return Ok(Self { file, path, opened, touched, written: 0, buffer, pending });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(&path, error)),
@@ -175,17 +191,31 @@ impl Open {
         bytes > 0 && bytes + (more + tfrecord::FRAME_BYTES) as u64 > rotation.file_bytes
     }
 
+    /// Adds the buffer's records to the file, which is opened again if it was closed for now.
+    fn write(&mut self) -> io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => OpenOptions::new().append(true).open(&self.path)?,
+        };
+        let outcome = file.write_all(&self.buffer);
+        if outcome.is_err() {
+            // Whatever part of it is there is no record. That this may fail too
+            // changes nothing: the file is left as it is.
+            _ = file.set_len(self.written);
+        }
+        self.file = Some(file);
+        outcome
+    }
+
     fn flush(&mut self) -> Result<(), WriteError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let outcome = self.file.write_all(&self.buffer);
+        let outcome = self.write();
         match &outcome {
             Ok(()) => self.written += self.buffer.len() as u64,
-            // Whatever part of it is there is no record. That this may fail too
-            // changes nothing: the file is left as it is.
             Err(_) if self.written == 0 => _ = fs::remove_file(&self.path),
-            Err(_) => _ = self.file.set_len(self.written),
+            Err(_) => {}
         }
         for counters in self.pending.drain(..) {
             match outcome {
@@ -201,8 +231,9 @@ impl Open {
 /// Files of one prefix that may be begun within one second.
 const NUMBERS: u32 = 1_000_000;
 
-/// Deletes the oldest files of a prefix. What cannot be deleted stays.
-fn prune(prefix: &Path, kept: Option<usize>) {
+/// Deletes the oldest files of a prefix. What cannot be deleted stays, and so does the
+/// newest, whatever a clock that was set back has named it.
+fn prune(prefix: &Path, kept: Option<usize>, newest: &Path) {
     let (Some(kept), Some(folder), Some(name)) = (kept, prefix.parent(), prefix.file_name()) else { return };
     let Some(name) = name.to_str() else { return };
     let Ok(entries) = fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
@@ -212,10 +243,11 @@ fn prune(prefix: &Path, kept: Option<usize>) {
     let mut ours: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|entry| entry.strip_prefix(name).is_some_and(is_ending))
+        .filter(|entry| newest.file_name().is_none_or(|newest| newest != entry.as_str()))
         .collect();
     // Names sort as their times do.
     ours.sort_unstable();
-    for old in &ours[..ours.len().saturating_sub(kept.max(1))] {
+    for old in &ours[..(ours.len() + 1).saturating_sub(kept.max(1)).min(ours.len())] {
         let path = folder.join(old);
         match fs::remove_file(&path) {
             Ok(()) => tracing::debug!(file = %path.display(), "an old request log was deleted"),
@@ -276,6 +308,56 @@ mod tests {
         assert_eq!(at(4_107_542_400), "21000301T000000Z");
         assert_eq!(at(u64::MAX >> 2), "99991231T235959Z");
         assert_eq!(utc(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "19700101T000000Z");
+    }
+
+    #[derive(Debug)]
+    struct Word;
+
+    impl super::super::Record for Word {
+        fn encoded_len(&self) -> usize {
+            4
+        }
+
+        fn encode(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(b"word");
+        }
+    }
+
+    #[test]
+    fn more_models_than_open_files_still_have_one_file_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Files::new(Rotation::default());
+        let models: Vec<Arc<ModelLog>> = (0..limits::REQUEST_LOG_FILES_OPEN_MAX + 3)
+            .map(|i| {
+                let prefix = folder.path().join(format!("m{i}"));
+                let rate = super::super::SamplingRate::try_from(1.0).unwrap();
+                let target = super::super::Target { prefix, rate };
+                Arc::new(ModelLog { target, counters: Arc::default() })
+            })
+            .collect();
+        for _ in 0..3 {
+            for model in &models {
+                files.append(Queued { model: Arc::clone(model), record: Box::new(Word), bytes: 4 }).unwrap();
+            }
+        }
+        files.flush().unwrap();
+        let found: Vec<PathBuf> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(found.len(), models.len());
+        for path in found {
+            assert_eq!(tfrecord::records(fs::read(&path).unwrap().into()).count(), 3, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn the_newest_file_stays_whatever_the_clock_has_named_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["20200101T000000Z", "20300101T000000Z", "20310101T000000Z"]
+            .map(|stamp| folder.path().join(format!("m-{stamp}-000000.tfrecord")));
+        for name in &names {
+            fs::write(name, b"").unwrap();
+        }
+        prune(&folder.path().join("m"), Some(2), &names[0]);
+        assert_eq!(names.map(|name| name.exists()), [true, false, true]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Targets {
                 (None, Some((_, rate))) => (*rate, None),
                 (None, None) => return None,
             };
-            let in_dir = || Some(self.config.dir.as_ref()?.0.join(name.as_str()));
+            let in_dir = || Some(self.config.dir.as_ref()?.0.join(file_name(name.as_str())));
             match own_prefix.or_else(in_dir) {
                 _ if rate.get() == 0.0 => None,
                 Some(prefix) => Some((name.clone(), Target { prefix, rate })),
@@ -50,6 +50,17 @@ impl Targets {
         }
         targets
     }
+}
+
+/// What files of this model are called: its name, of which a longer one than file
+/// systems take is cut and told apart by its checksum.
+fn file_name(name: &str) -> String {
+    const NAME_BYTES_MAX: usize = 200;
+    if name.len() <= NAME_BYTES_MAX {
+        return name.to_owned();
+    }
+    let end = (0..=NAME_BYTES_MAX).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    format!("{}-{:08x}", &name[..end], crc32c::crc32c(name.as_bytes()))
 }
 
 #[cfg(test)]

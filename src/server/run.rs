@@ -53,7 +53,7 @@ impl App {
         }
         let outcome = if tried { self.serve(&mut stop, announce).await } else { Ok(()) };
         self.stop_watching();
-        self.close_request_log().await;
+        self.close_request_log(&mut stop).await;
         // A load that hangs, or a request that outlived the drain, would hold
         // this up for ever.
         tokio::select! {
@@ -65,16 +65,19 @@ impl App {
     }
 
     /// Lets what was recorded be written, within the time that requests had.
-    async fn close_request_log(&self) {
+    async fn close_request_log(&self, stop: &mut mpsc::Receiver<()>) {
         self.request_log.close();
         let written = async {
             while !self.request_log.is_finished() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        if tokio::time::timeout(self.config.drain_timeout, written).await.is_err() {
-            tracing::warn!("stopped before all recorded requests were written");
+        tokio::select! {
+            () = written => return,
+            () = tokio::time::sleep(self.config.drain_timeout) => {}
+            () = another(stop) => {}
         }
+        tracing::warn!("stopped before all recorded requests were written");
     }
 
     fn stop_watching(&mut self) {

@@ -33,7 +33,7 @@ pub use recorder::{Asked, Recorder};
 pub use reference::Increases;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use crate::ids::{ModelName, Version};
 use batches::BatchingSession;
@@ -49,6 +49,8 @@ pub const UNKNOWN_MODEL: &str = ".unknown";
 pub struct Metrics {
     shared: Arc<Shared>,
     models: RwLock<HashMap<ModelName, Arc<ModelMetrics>>>,
+    /// Models that are configured no more, while a version of theirs is still at work.
+    gone: Mutex<HashMap<ModelName, Weak<ModelMetrics>>>,
     unknown: Arc<ModelMetrics>,
     /// Of requests that name no model.
     nameless: Arc<ModelMetrics>,
@@ -72,7 +74,8 @@ impl Metrics {
         let shared = Arc::new(Shared { loops, batching: BatchingSession::default() });
         let model = |name| Arc::new(ModelMetrics::new(name, &shared));
         let (unknown, nameless) = (model(UNKNOWN_MODEL), model(""));
-        let metrics = Arc::new(Self { shared, models: RwLock::default(), unknown, nameless });
+        let metrics =
+            Arc::new(Self { shared, models: RwLock::default(), gone: Mutex::default(), unknown, nameless });
         let recorders = (0..loops).map(|place| Recorder { metrics: Arc::clone(&metrics), place }).collect();
         (metrics, recorders)
     }
@@ -81,16 +84,20 @@ impl Metrics {
     /// a model that stays go on.
     pub fn configure<'a>(&self, models: impl Iterator<Item = &'a ModelName>) {
         let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let mut former = std::mem::take(&mut *known);
         *known = models
             .map(|name| {
-                let kept = former.remove(name);
+                // A version that was loading all the while counts where it began to.
+                let kept = former.remove(name).or_else(|| gone.remove(name)?.upgrade());
                 (
                     name.clone(),
                     kept.unwrap_or_else(|| Arc::new(ModelMetrics::new(name.as_str(), &self.shared))),
                 )
             })
             .collect();
+        gone.retain(|_, model| model.strong_count() > 0);
+        gone.extend(former.into_iter().map(|(name, model)| (name, Arc::downgrade(&model))));
     }
 
     /// The series of a version of a configured model. `path` names its folder.

@@ -4,6 +4,7 @@ use super::error::ModelError;
 use super::samples::Csr;
 use super::state::Part;
 use crate::formats::pickle::{DTypeKind, Ref, View};
+use crate::limits;
 use crate::tensor::{DType, Elements};
 
 /// A matrix that `fit` makes, row by row.
@@ -122,6 +123,9 @@ impl<'a> Part<'a> {
         const NAME: &str = "n_features_in_";
         match self.count(NAME)? {
             0 => Err(self.refuse(NAME, "is 0; expected a number of features")),
+            n if n > limits::FEATURES_MAX => {
+                Err(self.refuse(NAME, format!("is {n}; at most {} are taken", limits::FEATURES_MAX)))
+            }
             n => Ok(n),
         }
     }

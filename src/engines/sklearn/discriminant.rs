@@ -12,7 +12,7 @@ use super::math::{Affine, argmax, expit, log_shares, shares, softmax};
 use super::normal::{Normals, Standard, directions};
 use super::registry::Row;
 use super::state::Part;
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
 
@@ -161,6 +161,7 @@ impl Estimator for Linear {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        bounded(self.facts.class, x.nrows(), self.scores.outputs())?;
         let scores = self.scores.apply(x);
         for &method in wanted {
             let elements: Elements = match (method, &self.directions) {

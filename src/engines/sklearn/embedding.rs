@@ -7,7 +7,7 @@ use super::registry::Row;
 use super::samples::{Csr, Frame, Samples};
 use super::state::Part;
 use super::tree::{Trees, single};
-use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -89,6 +89,7 @@ impl Estimator for Embedding {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        bounded(self.facts.class, x.nrows(), self.trees.forest.trees())?;
         for &method in wanted {
             let elements = match method {
                 Method::Apply => self.trees.apply(&single(&x), x.nrows()).into(),
@@ -100,6 +101,7 @@ impl Estimator for Embedding {
     }
 
     fn transform(&self, x: Samples<'_>) -> Result<Frame, RunError> {
+        bounded(self.facts.class, x.rows(), self.trees.forest.trees())?;
         let dense = x.to_dense(self.facts.class)?;
         let embedded = self.embed(dense.view());
         if self.sparse {

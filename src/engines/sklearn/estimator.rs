@@ -193,6 +193,7 @@ fn compute_in_blocks(
     wanted: &[Method],
     answers: &mut Vec<Tensor>,
 ) -> Result<(), RunError> {
+    bounded(estimator.facts().class, 1, x.width())?;
     let rows = (BLOCK_NUMBERS / x.width().max(1)).max(1);
     let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); wanted.len()];
     let mut start = 0;

@@ -3,6 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::attributes::Matrix;
+use crate::limits;
 
 impl Matrix {
     fn to_nalgebra(&self) -> DMatrix<f64> {
@@ -18,6 +19,11 @@ impl Matrix {
     pub(super) fn transposed(&self) -> Self {
         let values = (0..self.columns).flat_map(|j| self.iter().map(move |row| row[j])).collect();
         Self { values, rows: self.columns, columns: self.rows }
+    }
+
+    /// Whether `self · selfᵀ` is of a size that is made at load.
+    pub(super) fn has_gram(&self) -> bool {
+        self.rows.saturating_mul(self.rows) <= limits::SQUARE_NUMBERS_MAX
     }
 
     /// `self · other`, which has as many rows as this has columns.

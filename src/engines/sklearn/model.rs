@@ -148,7 +148,8 @@ impl SklearnModel {
         let labels = facts.labels.as_deref();
         let class_names = labels.and_then(|labels| as_texts(&labels.take(0..labels.len())));
         let class_names = class_names.unwrap_or_default();
-        let columns = columns_of(facts);
+        // Rows of examples are read by column where a column may be text.
+        let columns = if matches!(facts.input, Input::Table(_)) { columns_of(facts) } else { Vec::new() };
         Ok(Self { signatures: Signatures::new(signatures), plans, layout, columns, class_names, estimator })
     }
 

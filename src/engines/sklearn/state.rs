@@ -255,6 +255,10 @@ impl<'a> Part<'a> {
     /// How many features the estimator takes. `from_shape` is what its arrays say,
     /// and `n_features_in_` (since scikit-learn 0.24) must agree.
     pub(super) fn n_features(&self, from_shape: usize, attribute: &str) -> Result<usize, ModelError> {
+        if from_shape == 0 || from_shape > limits::FEATURES_MAX {
+            let why = format!("is made for {from_shape} features; expected 1 to {}", limits::FEATURES_MAX);
+            return Err(self.refuse(attribute, why));
+        }
         let Some(value) = self.attr("n_features_in_") else { return Ok(from_shape) };
         let stated = value.as_i64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
         match stated {

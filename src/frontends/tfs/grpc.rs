@@ -138,7 +138,7 @@ impl Door {
         // The name is the caller's; it goes back as it came.
         let (response, served) = predict_response(counted.take_model(), answer, self.form);
         counted.answered_by(&run(&served));
-        Recording::end(recording, || response.clone());
+        Recording::end_copied(recording, &response);
         Ok(response)
     }
 
@@ -154,7 +154,7 @@ impl Door {
         let answer = self.plane.classify(asked).await?;
         let (response, served) = inference::classification_response(counted.take_model(), answer);
         counted.answered_by(&run(&served));
-        Recording::end(recording, || response.clone());
+        Recording::end_copied(recording, &response);
         Ok(response)
     }
 
@@ -170,7 +170,7 @@ impl Door {
         let answer = self.plane.regress(asked).await?;
         let (response, served) = inference::regression_response(counted.take_model(), answer);
         counted.answered_by(&run(&served));
-        Recording::end(recording, || response.clone());
+        Recording::end_copied(recording, &response);
         Ok(response)
     }
 
@@ -205,7 +205,7 @@ impl Door {
             run.version.examples(examples);
             counted.answered_by(&run);
         }
-        Recording::end(recording, || response.clone());
+        Recording::end_copied(recording, &response);
         Ok(response)
     }
 

@@ -132,6 +132,18 @@ impl<R: Recorded> Recording<R> {
         sample.has_room(bytes()).then(|| Self { sample, request: copy() })
     }
 
+    /// Leaves request and a copy of the answer for the log, if that is not too large to be
+    /// copied.
+    pub(super) fn end_copied(recording: Option<Self>, response: &R::Response)
+    where
+        R::Response: Message + Clone,
+    {
+        let Some(recording) = recording else { return };
+        if recording.sample.has_room(response.encoded_len()) {
+            Self::end(Some(recording), || response.clone());
+        }
+    }
+
     /// Leaves request and answer for the log.
     pub(super) fn end(recording: Option<Self>, response: impl FnOnce() -> R::Response) {
         let Some(Self { sample, request }) = recording else { return };

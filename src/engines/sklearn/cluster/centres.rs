@@ -5,7 +5,9 @@ use ndarray::ArrayView2;
 use crate::engines::sklearn::attributes::Matrix;
 use crate::engines::sklearn::math::{Affine, argmax};
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
+use crate::engines::sklearn::{
+    Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, bounded, flat,
+};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -139,6 +141,7 @@ impl Estimator for Clusters {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        bounded(self.facts.class, x.nrows(), self.centres.as_ref().map_or(1, Centres::len))?;
         for &method in wanted {
             let elements = match (&self.centres, method) {
                 (None, _) => vec![-1i64; x.nrows()].into(),

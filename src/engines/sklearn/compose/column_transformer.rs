@@ -45,6 +45,8 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
             continue;
         }
         let (columns, alone) = selected(part, &name, columns, n_features, &column_names)?;
+        // Places are held for each time that they are named.
+        part.pay_again(NAME, columns.len().saturating_mul(16))?;
         // A transformer without columns was not fitted.
         if columns.is_empty() {
             continue;

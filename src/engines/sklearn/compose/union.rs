@@ -4,7 +4,7 @@ use super::frames::{join, join_sparse, weighted};
 use super::{Slot, common, handed_on, named, shown, slot, weight};
 use crate::engines::sklearn::samples::{Frame, Samples};
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, ask_frame};
+use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, ask_frame, bounded};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -78,6 +78,8 @@ impl Estimator for Union {
 
     fn transform(&self, x: Samples<'_>) -> Result<Frame, RunError> {
         let class = self.facts.class;
+        let passed = self.members.iter().filter(|member| member.transformer.is_none()).count();
+        bounded(class, x.rows(), x.width().saturating_mul(passed))?;
         let mut frames = Vec::with_capacity(self.members.len());
         for member in &self.members {
             let frame = match &member.transformer {

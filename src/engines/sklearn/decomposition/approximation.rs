@@ -9,6 +9,9 @@ use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec,
 use crate::servable::RunError;
 use crate::tensor::Tensor;
 
+/// Multiplications that the sketch of one row may take: about a tenth of a second.
+const SKETCH_COST_MAX: usize = 200_000_000;
+
 #[derive(Debug)]
 enum Features {
     /// `cos(X · W + offset) · √(2 / n)`.
@@ -123,6 +126,11 @@ pub(super) fn build_sketch(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelE
     let Some(places) = found else {
         return Err(part.refuse("indexHash_", format!("has a place beyond {width} components")));
     };
+    // The sketch of a row is a convolution for each degree.
+    if width.saturating_mul(width).saturating_mul(degree) > SKETCH_COST_MAX {
+        let why = format!("is {width}: a sketch of degree {degree} would take too long for a row");
+        return Err(part.refuse("n_components", why));
+    }
     let features =
         Features::Sketch { degree, width, scale: gamma.sqrt(), constant, places, signs: signs.values };
     approximation(part, n_features, width, features)

@@ -83,7 +83,13 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         methods.push(Spec::inverse_transform(columns, n_features));
     }
     let facts = Facts::new(part, n_features, Check::Finite, methods)?;
-    let gram = atoms.times(&atoms.transposed());
+    let gram = if matches!(algorithm, Algorithm::Threshold { .. }) {
+        Matrix { values: Vec::new(), rows: 0, columns: 0 }
+    } else if atoms.has_gram() {
+        atoms.times(&atoms.transposed())
+    } else {
+        return Err(part.refuse(name, format!("has {count} atoms, more than are compared with each other")));
+    };
     Ok(Box::new(Coding { facts, atoms, gram, algorithm, positive, split }))
 }
 

@@ -81,6 +81,10 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let methods = vec![Spec::transform(parts.rows), Spec::inverse_transform(parts.rows, n_features)];
     let facts = Facts::new(part, n_features, Check::Finite, methods)?;
     let back = vec![Step::times_transposed(&parts.transposed())];
+    if !parts.has_gram() {
+        let why = format!("has {} rows, more than are compared with each other", parts.rows);
+        return Err(part.refuse("components_", why));
+    }
     let gram = parts.times(&parts.transposed());
     Ok(Box::new(Factorization { facts, parts, gram, solver, costs, rounds, tolerance, back }))
 }

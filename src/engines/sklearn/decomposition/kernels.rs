@@ -7,7 +7,7 @@ use crate::engines::sklearn::attributes::Matrix;
 use crate::engines::sklearn::math::Affine;
 use crate::engines::sklearn::pairwise::{Alike, Kernel};
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer, flat};
+use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded, flat};
 use crate::servable::RunError;
 use crate::tensor::Tensor;
 
@@ -47,6 +47,7 @@ impl Compare {
 
     /// `[rows, kept]`.
     fn values(&self, x: ArrayView2<'_, f64>, kept: usize) -> Result<Vec<f64>, RunError> {
+        bounded("A kernel", x.nrows(), kept)?;
         match self {
             Self::Precomputed => Ok(flat(&x).to_vec()),
             Self::Alike(alike) => {

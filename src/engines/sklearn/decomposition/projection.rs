@@ -8,6 +8,7 @@ use crate::engines::sklearn::math::Affine;
 use crate::engines::sklearn::samples::Csr;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer};
+use crate::limits;
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -107,7 +108,8 @@ pub(super) fn build_pca(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelErro
     }
     let stretched = if whiten { components.clone().map(|i, _, c| scale[i] * c) } else { components.clone() };
     let back = Affine::new(stretched.transposed().values, mean.clone(), count);
-    let density = if part.class == "PCA" {
+    // Wide ones have no density here: its matrix has the square of their features.
+    let density = if part.class == "PCA" && components.transposed().has_gram() {
         let noise = part.number("noise_variance_")?;
         Some(Density::new(mean, pca_precision(&stretched, &variance, noise, young)))
     } else {
@@ -137,6 +139,9 @@ pub(super) fn build_sparse_pca(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
     let (count, n_features) = (components.rows, components.columns);
     let mean = part.vector_of("mean_", n_features)?;
     let alpha = part.number("ridge_alpha")?;
+    if !components.has_gram() {
+        return Err(part.refuse("components_", format!("has {count} rows, more than are solved for")));
+    }
     let gram = components.times(&components.transposed()).plus_diagonal(|_| alpha);
     let Some(solver) = gram.inverse() else {
         return Err(part.refuse("components_", "have no ridge regression: the matrix to solve is singular"));
@@ -161,12 +166,18 @@ pub(super) fn build_factors(part: &Part<'_>) -> Result<Box<dyn Estimator>, Model
     let (count, n_features) = (components.rows, components.columns);
     let mean = part.vector_of("mean_", n_features)?;
     let noise = part.vector_of("noise_variance_", n_features)?;
+    if !components.has_gram() {
+        return Err(part.refuse("components_", format!("has {count} rows, more than are solved for")));
+    }
     let weighted = components.clone().map(|_, j, c| c / noise[j]);
     let inner = weighted.times(&components.transposed()).plus_diagonal(|_| 1.0);
     let Some(covariance) = inner.inverse() else {
         return Err(part.refuse("components_", "give a covariance that has no inverse"));
     };
-    let precision = if count == n_features {
+    let is_wide = !components.transposed().has_gram();
+    let precision = if is_wide {
+        None
+    } else if count == n_features {
         components.transposed().times(&components).plus_diagonal(|i| noise[i]).inverse()
     } else {
         let outer = components.transposed().times(&covariance).times(&components);
@@ -177,7 +188,8 @@ pub(super) fn build_factors(part: &Part<'_>) -> Result<Box<dyn Estimator>, Model
         Step::times_transposed(&weighted),
         Step::times_transposed(&covariance.transposed()),
     ];
-    projection(part, n_features, count, forward, None, Some(Density::new(mean, precision)))
+    let density = (!is_wide).then(|| Density::new(mean, precision));
+    projection(part, n_features, count, forward, None, density)
 }
 
 /// Source: `sklearn.decomposition.FastICA`.
@@ -219,7 +231,9 @@ pub(super) fn build_random(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelE
         Some(inverse)
     } else {
         let cost = count.saturating_mul(n_features).saturating_mul(count.min(n_features));
-        if cost <= PSEUDO_INVERSE_COST_MAX { dense(&components).pseudo_inverse() } else { None }
+        let numbers = count.saturating_mul(n_features);
+        let is_held = cost <= PSEUDO_INVERSE_COST_MAX && numbers <= limits::SQUARE_NUMBERS_MAX;
+        if is_held { dense(&components).pseudo_inverse() } else { None }
     };
     let back = inverse.map(|inverse| vec![Step::times_transposed(&inverse)]);
     projection(part, n_features, count, vec![Step::Sparse(components)], back, None)

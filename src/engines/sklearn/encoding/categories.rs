@@ -74,6 +74,7 @@ impl Categories {
             _ => false,
         };
         if items().all(|item| item.to_str().is_none()) && items().all(|item| item.as_f64().is_some()) {
+            part.pay_again(name, objects.len().saturating_mul(8))?;
             let mixed = |_| items().filter_map(Ref::as_f64).collect();
             let labels = part.labels_of(name, value).unwrap_or_else(|error| Labels::Floats(mixed(error)));
             return Self::new(part, name, labels, true);

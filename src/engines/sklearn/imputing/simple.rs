@@ -79,7 +79,7 @@ fn read(part: &Part<'_>) -> Result<SimpleImputer, ModelError> {
         fills.iter().any(|fill| matches!(fill, Some(Fill::Text(_)))) || (textual && !indicated.is_empty());
     let dtype = if gives_text { DType::String } else { DType::Double };
     let mut methods = vec![Spec::new(Method::Transform, dtype, Gives::Columns(width))];
-    if part.flag("add_indicator", false)? && !textual && missing.number().is_some() {
+    if part.flag("add_indicator", false)? && !textual && missing.number().is_some() && width > 0 {
         methods.push(Spec::inverse_transform(width, n_features));
     }
     let check = if missing.takes_nan() { Check::FiniteOrNan } else { Check::Finite };

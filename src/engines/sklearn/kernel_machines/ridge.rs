@@ -66,6 +66,9 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
             let why = format!("has shape ({}, {features}); expected {count} rows", fitted.rows());
             return Err(part.refuse(FITTED, why));
         }
+        if part.fitted(FITTED)?.array().is_none() {
+            part.pay_again(FITTED, numbers.saturating_mul(16))?;
+        }
         let gamma = part.attr("gamma").map(|_| part.number("gamma")).transpose()?;
         let (coef0, degree) = (part.number_or("coef0", 1.0)?, part.number_or("degree", 3.0)?);
         let kernel = Kernel::named(name, gamma, coef0, degree, features);

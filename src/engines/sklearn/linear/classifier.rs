@@ -8,7 +8,7 @@ use crate::engines::sklearn::labels::{BINARIZERS, Labels};
 use crate::engines::sklearn::math::{Affine, argmax, expit, softmax};
 use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer};
+use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
 
@@ -226,6 +226,7 @@ impl Estimator for Classifier {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        bounded(self.facts.class, x.rows(), self.affine.outputs())?;
         let scores = self.affine.apply_samples(x, self.facts.class)?;
         for &method in wanted {
             let elements = match (method, self.probability) {

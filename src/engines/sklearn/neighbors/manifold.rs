@@ -9,6 +9,7 @@ use crate::engines::sklearn::decomposition::KernelComponents;
 use crate::engines::sklearn::linalg::solve_positive;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
+use crate::limits;
 use crate::servable::RunError;
 use crate::tensor::Tensor;
 
@@ -53,6 +54,9 @@ pub(super) fn build_isomap(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelE
 pub(super) fn build_locally_linear(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let fitted = Fitted::read(&part.within("nbrs_", &UNSUPERVISED, "NearestNeighbors")?)?;
     let count = super::unsupervised::n_neighbors(part, "n_neighbors", &fitted)?;
+    if count.saturating_mul(count) > limits::SQUARE_NUMBERS_MAX {
+        return Err(part.refuse("n_neighbors", format!("is {count}, more than are solved for")));
+    }
     let embedding = part.matrix("embedding_")?;
     if embedding.rows != fitted.len() || embedding.columns == 0 {
         let why = format!("has {} rows; expected one for each of {} samples", embedding.rows, fitted.len());

@@ -5,6 +5,7 @@ use crate::engines::sklearn::attributes::Matrix;
 use crate::engines::sklearn::pairwise::Points;
 use crate::engines::sklearn::state::Part;
 use crate::formats::pickle::Ref;
+use crate::limits;
 
 /// A distance of two rows. Source: `sklearn.metrics.DistanceMetric`, `scipy.spatial.distance`.
 #[derive(Debug)]
@@ -63,17 +64,29 @@ impl Fitted {
     /// `_fit_X` with its metric.
     pub(super) fn read(part: &Part<'_>) -> Result<Self, ModelError> {
         const NAME: &str = "_fit_X";
-        let samples = part.csr(NAME)?;
-        let (rows, features) = (samples.rows(), samples.width());
-        let all =
-            rows.checked_mul(features).filter(|&all| all > 0 && all <= crate::limits::TENSOR_BYTES_MAX / 8);
-        if all.is_none() {
-            return Err(
-                part.refuse(NAME, format!("has {rows} rows of {features} features, which are not held"))
-            );
+        // A dense matrix has all of its numbers in the file; a sparse one may have none.
+        let (rows, features) = if part.fitted(NAME)?.array().is_some() {
+            let dense = part.matrix(NAME)?;
+            (dense.values, dense.columns)
+        } else {
+            let sparse = part.csr(NAME)?;
+            let (rows, features) = (sparse.rows(), sparse.width());
+            let all = rows.saturating_mul(features);
+            if all > limits::TENSOR_BYTES_MAX / 8 {
+                let why = format!("has {rows} rows of {features} features, which are not held");
+                return Err(part.refuse(NAME, why));
+            }
+            part.pay_again(NAME, all.saturating_mul(16))?;
+            (sparse.dense(0..rows).into_raw_vec_and_offset().0, features)
+        };
+        if rows.is_empty() || features == 0 {
+            return Err(part.refuse(NAME, "has no numbers; expected at least one sample"));
         }
-        let rows = samples.dense(0..rows).into_raw_vec_and_offset().0;
         let metric = metric(part, features)?;
+        if matches!(metric, Metric::Precomputed) && rows.len() != features.saturating_mul(features) {
+            let why = format!("has {} distances of {features} samples; expected a square", rows.len());
+            return Err(part.refuse(NAME, why));
+        }
         let points = Points::new(&rows, features);
         Ok(Self { metric, points, rows, features })
     }

@@ -6,7 +6,9 @@ use super::metric::Fitted;
 use super::search::{Reach, Search};
 use crate::engines::sklearn::samples::{Csr, Frame, Samples};
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
+use crate::engines::sklearn::{
+    Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, bounded, flat,
+};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -141,6 +143,8 @@ impl Estimator for Neighbors {
     }
 
     fn transform(&self, x: Samples<'_>) -> Result<Frame, RunError> {
+        // As many as a radius may reach.
+        bounded(self.facts.class, x.rows(), self.fitted.len())?;
         let Some(graph) = &self.graph else {
             return Err(RunError::Internal("neighbours have no transform".to_owned()));
         };

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
-use hyper::{HeaderMap, header};
+use hyper::{HeaderMap, Response, header};
 
 use crate::limits::{
     REST_CODINGS_MAX, REST_COMPRESSED_BYTES_MIN, REST_EXPANDED_BYTES_MAX, REST_ZSTD_WINDOW_LOG_MAX,
@@ -124,20 +124,21 @@ fn wanted(headers: &HeaderMap) -> Option<Coding> {
     (quality > 0.0 && quality >= identity).then_some(coding)
 }
 
-/// Compresses an answer's body if its caller likes that and it is worth it, and says
-/// so in its headers.
-pub(super) fn compress(asked: &HeaderMap, headers: &mut HeaderMap, body: &mut Bytes) {
-    if body.len() < REST_COMPRESSED_BYTES_MIN {
-        return;
+/// The answer with its body compressed, if its caller likes that and it is worth it.
+pub(super) fn compressed(asked: &HeaderMap, mut response: Response<Bytes>) -> Response<Bytes> {
+    if response.body().len() < REST_COMPRESSED_BYTES_MIN {
+        return response;
     }
-    let Some(coding) = wanted(asked) else { return };
+    let Some(coding) = wanted(asked) else { return response };
     // Writing to memory does not fail; if it did, the plain answer is as good.
-    let Ok(compressed) = coding.compress(body) else { return };
-    if compressed.len() < body.len() {
-        *body = compressed.into();
+    let Ok(compressed) = coding.compress(response.body()) else { return response };
+    if compressed.len() < response.body().len() {
+        *response.body_mut() = compressed.into();
+        let headers = response.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
+    response
 }
 
 /// What must hold for any bytes that are said to be compressed: they are refused, or
@@ -234,9 +235,9 @@ mod tests {
         for coding in [Coding::Gzip, Coding::Zstd] {
             let asked = headers(ACCEPT_ENCODING, coding.name());
             let answered = |plain: &[u8]| {
-                let (mut told, mut body) = (HeaderMap::new(), Bytes::copy_from_slice(plain));
-                compress(&asked, &mut told, &mut body);
-                (told, body)
+                let (told, body) =
+                    compressed(&asked, Response::new(Bytes::copy_from_slice(plain))).into_parts();
+                (told.headers, body)
             };
             assert_eq!(answered(b"short"), (HeaderMap::new(), Bytes::from_static(b"short")));
             let long = vec![b' '; REST_COMPRESSED_BYTES_MIN];

@@ -143,7 +143,12 @@ impl Door {
                 refusal(failure.status, &failure.message)
             }
         };
-        self.finished(&parts.headers, response)
+        let response = self.finished(response);
+        if response.body().len() <= limits::REST_COMPRESSED_INLINE_BYTES_MAX {
+            return coding::compressed(&parts.headers, response);
+        }
+        let asked = parts.headers.clone();
+        blocking(move || coding::compressed(&asked, response)).await
     }
 
     /// Answers a request whose body could not be read.
@@ -157,20 +162,18 @@ impl Door {
             StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
             _ => Code::InvalidArgument,
         });
-        self.finished(&parts.headers, refusal(status, message))
+        self.finished(refusal(status, message))
     }
 
     /// What all answers share.
-    fn finished(&self, asked: &HeaderMap, mut response: Response<Bytes>) -> Response<Bytes> {
+    fn finished(&self, mut response: Response<Bytes>) -> Response<Bytes> {
         let headers = response.headers_mut();
         if self.options.cors {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
         }
-        let (mut parts, mut body) = response.into_parts();
-        coding::compress(asked, &mut parts.headers, &mut body);
-        Response::from_parts(parts, body)
+        response
     }
 
     async fn routed(&self, parts: &Parts, body: Bytes, counted: &mut Asked<'_>) -> Answer {
@@ -212,7 +215,7 @@ impl Door {
                 Ok(response)
             }
             Ok(Route::Preflight) => Ok(preflight(&parts.headers)),
-            Ok(Route::OpenApi) => Ok(self.openapi()),
+            Ok(Route::OpenApi) => Ok(self.openapi().await),
             Ok(Route::Alive) => Ok(answer(TEXT, "ok\n")),
             Ok(Route::Ready) => Ok(self.ready()),
             Err(NoRoute::Malformed(error)) => Err(error.into()),
@@ -255,22 +258,31 @@ impl Door {
         Ok(answer(JSON, status::metadata(&query.name, version, handle.servable().signatures())))
     }
 
-    fn openapi(&self) -> Response<Bytes> {
+    /// Made aside: of a thousand models it takes longer than other requests should wait.
+    async fn openapi(&self) -> Response<Bytes> {
         let mut models = self.plane.models();
         let left_out = models.len().saturating_sub(limits::OPENAPI_MODELS_MAX);
         models.truncate(limits::OPENAPI_MODELS_MAX);
         // What cannot be asked now is not described.
         let latest = |name: &ModelName| ModelQuery { name: name.to_string(), choice: VersionChoice::Latest };
-        let found: Vec<_> =
-            models.iter().filter_map(|name| Some((name, self.plane.find(&latest(name)).ok()?))).collect();
-        let described: Vec<_> = found
-            .iter()
-            .map(|(name, handle)| openapi::Described {
-                name: name.as_str(),
-                signatures: handle.servable().signatures(),
+        let found: Vec<_> = models
+            .into_iter()
+            .filter_map(|name| {
+                let handle = self.plane.find(&latest(&name)).ok()?;
+                Some((name, handle))
             })
             .collect();
-        answer(JSON, openapi::document(&described, left_out))
+        blocking(move || {
+            let described: Vec<_> = found
+                .iter()
+                .map(|(name, handle)| openapi::Described {
+                    name: name.as_str(),
+                    signatures: handle.servable().signatures(),
+                })
+                .collect();
+            answer(JSON, openapi::document(&described, left_out))
+        })
+        .await
     }
 
     fn ready(&self) -> Response<Bytes> {
@@ -380,6 +392,12 @@ fn count(route: &Result<Route, NoRoute>, counted: &mut Asked<'_>) {
     };
     counted.of_model(&query.name);
     counted.means(rpc);
+}
+
+/// Does what takes long where no other request waits for it. A panic there is this answer's.
+async fn blocking(work: impl FnOnce() -> Response<Bytes> + Send + 'static) -> Response<Bytes> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
 }
 
 async fn metrics_page(page: &MetricsPage) -> Answer {

@@ -4,7 +4,7 @@
 //! JSON of the reference has bare `NaN`, `Infinity` and `-Infinity`, which no schema
 //! can say; the description does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
@@ -29,11 +29,13 @@ pub(super) struct Described<'s> {
 pub(super) fn document(models: &[Described<'_>], left_out: usize) -> String {
     let mut paths = Map::new();
     let mut ids = BTreeSet::new();
+    // Names that differ only in signs that no program has are told apart by numbers.
+    let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
     let mut path = |path: String, method: &str, tag: &str, id: String, mut operation: Value| {
         let mut unique = id.clone();
-        let mut number = 1;
         while !ids.insert(unique.clone()) {
-            number += 1;
+            let number = numbers.entry(id.clone()).or_insert(1);
+            *number += 1;
             unique = format!("{id}_{number}");
         }
         operation["operationId"] = unique.into();
