@@ -240,12 +240,14 @@ fn every_method_of_every_golden_answers_as_scikit_learn_did() {
             wanted.insert("columns");
         }
         wanted.extend(for_examples(case));
-        // Answers of several outputs and of three dimensions, and how sure a prediction is, are among the families'.
+        // Answers of several outputs and of three dimensions, how sure a prediction is and what features
+        // contributed to it are among the families'.
         let plain = |signature: &&Signature| {
-            let std = &*signature.name == "predict_std";
-            !std && signature.outputs.iter().all(|output| {
-                *output.name != *"outputs_0" && output.dims.as_deref().is_some_and(|dims| dims.len() < 3)
-            })
+            let other = ["predict_std", "contributions"].contains(&&*signature.name);
+            !other
+                && signature.outputs.iter().all(|output| {
+                    *output.name != *"outputs_0" && output.dims.as_deref().is_some_and(|dims| dims.len() < 3)
+                })
         };
         let signatures: BTreeSet<&str> =
             model.signatures().iter().filter(plain).map(|signature| &*signature.name).collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
+use super::contributions;
 use super::forest::estimators;
 use super::labels::Labels;
 use super::math::{argmax, expit, softmax};
@@ -186,6 +187,10 @@ fn build(
             methods.push(spec(Method::Apply, DType::Double, Some(trees.forest.trees())));
         }
     }
+    // What an estimator starts from is a matter of features, too, and not of trees.
+    if let Start::Constant(_) = &start {
+        methods.extend(contributions::spec(&trees.forest, width));
+    }
     let check = Check::Single { nan: false };
     let named = labels.as_ref().map(|(labels, _)| Arc::clone(labels));
     let facts = Facts::new(part, n_features, check, methods)?.labelled(named);
@@ -317,7 +322,7 @@ impl Estimator for Boosting {
     ) -> Result<(), RunError> {
         bounded(self.facts.class, x.nrows(), self.width)?;
         let (rows, x) = (x.nrows(), single(&x));
-        let needs_raw = wanted.iter().any(|&method| method != Method::Apply);
+        let needs_raw = wanted.iter().any(|method| !matches!(method, Method::Apply | Method::Contributions));
         let raw = if needs_raw { self.raw(&x, rows)? } else { Vec::new() };
         for &method in wanted {
             let elements: Elements = match (method, &self.labels) {
@@ -325,6 +330,12 @@ impl Estimator for Boosting {
                 (Method::Apply, _) => {
                     self.trees.apply(&x, rows).into_iter().map(|leaf| leaf as f64).collect::<Vec<_>>().into()
                 }
+                (Method::Contributions, _) => match &self.start {
+                    Start::Constant(start) => self.trees.contributions(start, &x).into(),
+                    Start::Estimator { .. } => {
+                        return Err(RunError::Internal("init_ has no contributions".to_owned()));
+                    }
+                },
                 (Method::Predict, Some((labels, tie))) => choose(labels, self.link, *tie, &raw, self.width),
                 (Method::PredictProba, _) => self.link.probabilities(&raw, self.width).into(),
                 (Method::PredictLogProba, _) => {

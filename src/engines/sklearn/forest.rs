@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
+use super::contributions;
 use super::labels::Labels;
 use super::math::argmax;
 use super::registry::Row;
@@ -130,6 +131,10 @@ impl Ensemble {
             }
         }
         methods.push(spec(Method::Apply, DType::Int64, leaves));
+        // Of classes of several outputs it would take one more dimension than there is.
+        if !matches!(target, Target::Labels(_)) {
+            methods.extend(contributions::spec(&trees.forest, dimensions.width()));
+        }
         let check = Check::Single { nan };
         let labels = match &target {
             Target::Label(labels) => Some(Arc::clone(labels)),
@@ -184,11 +189,13 @@ impl Estimator for Ensemble {
     ) -> Result<(), RunError> {
         bounded(self.facts.class, x.nrows(), self.dimensions.width())?;
         let (rows, x) = (x.nrows(), single(&x));
-        let needs_means = wanted.iter().any(|&method| method != Method::Apply);
+        let needs_means =
+            wanted.iter().any(|method| !matches!(method, Method::Apply | Method::Contributions));
         let means = if needs_means { self.means(&x, rows) } else { Vec::new() };
         for &method in wanted {
             let elements = match method {
                 Method::Apply => self.trees.apply(&x, rows).into(),
+                Method::Contributions => self.trees.mean_contributions(&x).into(),
                 Method::PredictProba => means.clone().into(),
                 Method::PredictLogProba => means.iter().map(|mean| mean.ln()).collect::<Vec<_>>().into(),
                 Method::PredictProbaOf(i) => self.of_output(&means, i).into(),

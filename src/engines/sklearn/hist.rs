@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ndarray::ArrayView2;
 
 use super::boosting::{Link, Tie, choose};
+use super::contributions;
 use super::labels::Labels;
 use super::registry::Row;
 use super::samples::{self, Kind, Samples, Table};
@@ -151,7 +152,10 @@ fn build(
             let place = format!("{NAME}[{i}][{k}]");
             let tree = part.object(tree, NAME, &place, &PREDICTORS, "TreePredictor")?;
             let (nodes, leaves) = read(&tree, &known)?;
-            let ends = forest.add(&nodes).map_err(|error| tree.refuse("nodes", error.to_string()))?;
+            let covers = tree.array("nodes")?.field("count").and_then(|field| field.to_f64().ok());
+            let ends = forest
+                .add_if_covered(&nodes, covers.as_deref())
+                .map_err(|error| tree.refuse("nodes", error.to_string()))?;
             for &leaf in ends {
                 let value = leaves[leaf as usize];
                 if !value.is_finite() {
@@ -166,7 +170,7 @@ fn build(
     }
 
     let spec = |method, dtype, gives: Option<usize>| Spec::new(method, dtype, gives);
-    let methods = match &labels {
+    let mut methods = match &labels {
         Some((labels, _)) => vec![
             spec(Method::Predict, labels.dtype(), None),
             spec(Method::PredictProba, DType::Double, Some(labels.len())),
@@ -174,6 +178,7 @@ fn build(
         ],
         None => vec![spec(Method::Predict, DType::Double, None)],
     };
+    methods.extend(contributions::spec(&forest, width));
     let named = labels.as_ref().map(|(labels, _)| Arc::clone(labels));
     // Missing and infinite values are what it is for.
     let mut kinds = vec![Kind::Numbers; n_features];
@@ -388,6 +393,20 @@ impl Boosting {
         self.forest.walk(x, |row, tree, leaf| raw[row * width + tree % width] += self.values[leaf]);
         raw
     }
+
+    /// `[rows, width, features + 1]`, the features in the order of the input.
+    fn contributions(&self, x: &[f64]) -> Vec<f64> {
+        let mut all = contributions::contributions(&self.forest, &self.values, &self.baseline, x);
+        if let Some(columns) = &self.columns {
+            let mut encoded = Vec::with_capacity(columns.len());
+            for sums in all.chunks_exact_mut(columns.len() + 1) {
+                encoded.clear();
+                encoded.extend_from_slice(&sums[..columns.len()]);
+                columns.iter().zip(&encoded).for_each(|(column, sum)| sums[column.source] = *sum);
+            }
+        }
+        all
+    }
 }
 
 impl Estimator for Boosting {
@@ -434,9 +453,11 @@ impl Boosting {
     ) -> Result<(), RunError> {
         let width = self.baseline.len();
         bounded(self.facts.class, rows, width)?;
-        let raw = self.raw(x, rows);
+        let needs_raw = wanted.iter().any(|&method| method != Method::Contributions);
+        let raw = if needs_raw { self.raw(x, rows) } else { Vec::new() };
         for &method in wanted {
             let elements: Elements = match (method, &self.labels) {
+                (Method::Contributions, _) => self.contributions(x).into(),
                 (Method::Predict, Some((labels, tie))) => choose(labels, self.link, *tie, &raw, width),
                 (Method::PredictProba, _) => self.link.probabilities(&raw, width).into(),
                 (Method::Predict, None) if self.link == Link::Log => {

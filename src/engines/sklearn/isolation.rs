@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 
+use super::contributions;
 use super::forest::estimators;
 use super::registry::Row;
 use super::state::Part;
@@ -75,11 +76,12 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     #[allow(clippy::cast_precision_loss, reason = "a number of trees")]
     let usual = trees.forest.trees() as f64 * average_path_length(samples);
     let spec = |method, dtype| Spec::new(method, dtype, Gives::One);
-    let methods = vec![
+    let mut methods = vec![
         spec(Method::Predict, DType::Int64),
         spec(Method::DecisionFunction, DType::Double),
         spec(Method::ScoreSamples, DType::Double),
     ];
+    methods.extend(contributions::spec(&trees.forest, 1));
     // Since 1.6 it looks at no values.
     let check = if part.version() < (1, 6) { Check::Single { nan: false } } else { Check::Width };
     let facts = Facts::new(part, n_features, check, methods)?.labelled(None);
@@ -111,7 +113,9 @@ impl Estimator for Isolation {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let mut scores = self.trees.sums(&single(&x), x.nrows());
+        let (rows, x) = (x.nrows(), single(&x));
+        let needs_scores = wanted.iter().any(|&method| method != Method::Contributions);
+        let mut scores = if needs_scores { self.trees.sums(&x, rows) } else { Vec::new() };
         for score in &mut scores {
             let share = if self.usual == 0.0 && self.single_is_one { 1.0 } else { *score / self.usual };
             *score = -(-share).exp2();
@@ -119,6 +123,7 @@ impl Estimator for Isolation {
         for method in wanted {
             let decisions = scores.iter().map(|score| score - self.offset);
             let elements = match method {
+                Method::Contributions => self.trees.mean_contributions(&x).into(),
                 Method::ScoreSamples => scores.clone().into(),
                 Method::DecisionFunction => decisions.collect::<Vec<_>>().into(),
                 _ => decisions
@@ -126,7 +131,7 @@ impl Estimator for Isolation {
                     .collect::<Vec<_>>()
                     .into(),
             };
-            answers.push(answer(x.nrows(), None, elements)?);
+            answers.push(answer(rows, self.facts.gives(*method), elements)?);
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub(super) enum Method {
     NeighborDistances,
     /// `kneighbors(X)[1]`.
     NeighborIndices,
+    /// What each feature contributed, and the mean: no method of scikit-learn's.
+    Contributions,
 }
 
 impl Method {
@@ -52,7 +54,7 @@ impl Method {
         "kneighbors_graph",
     ];
 
-    /// The signature that it belongs to: scikit-learn's name of the method.
+    /// The signature that it belongs to: scikit-learn's name of the method, where it has one.
     pub(super) fn signature(self) -> &'static str {
         match self {
             Self::Predict => "predict",
@@ -68,6 +70,7 @@ impl Method {
             Self::Transform => "transform",
             Self::InverseTransform => "inverse_transform",
             Self::NeighborDistances | Self::NeighborIndices => "kneighbors",
+            Self::Contributions => "contributions",
         }
     }
 

@@ -21,6 +21,7 @@ mod boosting;
 mod calibration;
 mod cluster;
 mod compose;
+mod contributions;
 mod decomposition;
 mod discriminant;
 mod dummy;

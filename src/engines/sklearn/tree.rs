@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 
+use super::contributions::contributions;
 use super::forest::{Ensemble, Shape};
 use super::isolation::average_path_length;
 use super::registry::Row;
@@ -118,7 +119,9 @@ impl Trees {
             let want = format!("({}, {}, {})", nodes.len(), own.classes.len(), own.stride());
             return Err(tree.refuse("values", format!("has shape {shown}; expected {want}")));
         }
-        let leaves = self.forest.add(&nodes).map_err(|error| tree.refuse("nodes", error.to_string()))?;
+        let covers = covers(&tree);
+        let leaves = self.forest.add_if_covered(&nodes, covers.as_deref());
+        let leaves = leaves.map_err(|error| tree.refuse("nodes", error.to_string()))?;
         self.values.reserve(leaves.len() * self.width);
         for &leaf in leaves {
             let start = leaf as usize * self.width;
@@ -157,7 +160,9 @@ impl Trees {
         let samples = tree.array("nodes")?.field("n_node_samples").and_then(|field| field.to_i64().ok());
         let samples =
             samples.ok_or_else(|| tree.refuse("nodes", "has no field n_node_samples of integers"))?;
-        let leaves = self.forest.add(&nodes).map_err(|error| tree.refuse("nodes", error.to_string()))?;
+        let covers = covers(&tree);
+        let leaves = self.forest.add_if_covered(&nodes, covers.as_deref());
+        let leaves = leaves.map_err(|error| tree.refuse("nodes", error.to_string()))?;
         // What was added has no cycles, and each node one way to it.
         let mut ways = vec![0.0; nodes.len()];
         let mut open = vec![(0usize, 0.0)];
@@ -204,6 +209,21 @@ impl Trees {
             sums.iter_mut().zip(self.leaf(leaf)).for_each(|(sum, value)| *sum += value);
         });
         sums
+    }
+
+    /// What each feature contributed to the sums: `[rows, outputs, features + 1]`. `start` is
+    /// what the outputs start from: as many as a leaf has numbers, or the trees take turns.
+    pub(super) fn contributions(&self, start: &[f64], x: &[f32]) -> Vec<f64> {
+        contributions(&self.forest, &self.values, start, x)
+    }
+
+    /// The mean of the trees' [`contributions`](Self::contributions), which start from 0.
+    pub(super) fn mean_contributions(&self, x: &[f32]) -> Vec<f64> {
+        let mut all = self.contributions(&vec![0.0; self.width], x);
+        #[allow(clippy::cast_precision_loss, reason = "a number of trees")]
+        let trees = self.forest.trees() as f64;
+        all.iter_mut().for_each(|sum| *sum /= trees);
+        all
     }
 
     /// Which node of which tree each row ends at: `[rows, trees]`.
@@ -254,6 +274,11 @@ pub(super) fn importances(part: &Part<'_>) -> Result<(Vec<f64>, usize), ModelErr
         return Err(tree.refuse(NAME, "holds impurities that are no numbers"));
     }
     Ok((scores, nodes.len()))
+}
+
+/// The weight of the samples that came by each node, where the file tells it.
+fn covers(tree: &Part<'_>) -> Option<Vec<f64>> {
+    tree.array("nodes").ok()?.field("weighted_n_node_samples")?.to_f64().ok()
 }
 
 /// Reads the structured array of nodes.

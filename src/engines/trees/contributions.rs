@@ -173,6 +173,8 @@ fn without(steps: &[Step], step: usize) -> f64 {
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::prelude::*;
+
     use super::super::{Node, Test};
     use super::*;
 
@@ -180,13 +182,16 @@ mod tests {
 
     /// The mean value where only some features are known.
     fn mean(tree: &[Node], covers: &[f64], values: &[f64], row: &[f64], known: usize, at: usize) -> f64 {
-        let Node::Split { feature, test: Test::AtMost(threshold), left, right, .. } = tree[at] else {
+        let Node::Split { feature, test: Test::AtMost(threshold), missing_left, left, right } = tree[at]
+        else {
             return values[at];
         };
         let (feature, left, right) = (feature as usize, left as usize, right as usize);
         let go = |child| mean(tree, covers, values, row, known, child);
         if known >> feature & 1 == 1 {
-            return go(if row[feature] <= threshold { left } else { right });
+            let value = row[feature];
+            let goes_left = value <= threshold || (value.is_nan() && missing_left);
+            return go(if goes_left { left } else { right });
         }
         (covers[left] * go(left) + covers[right] * go(right)) / covers[at]
     }
@@ -249,6 +254,68 @@ mod tests {
         let mut shares = BTreeMap::new();
         forest.shares(0, |leaf, share| assert!(shares.insert(leaves[leaf], share).is_none()));
         assert_eq!(shares, BTreeMap::from([(4, 0.25), (5, 0.15), (7, 0.2), (8, 0.15), (9, 0.25), (10, 0.0)]));
+    }
+
+    /// One place of a tree that is drawn: what its split asks unless it is a leaf, and
+    /// what came by if it is.
+    type Drawn = (bool, usize, f64, bool, u8);
+
+    /// A tree of at most three splits on a way, from 15 places; and its covers.
+    fn drawn(places: &[Drawn], scale: f64) -> (Vec<Node>, Vec<f64>) {
+        let (mut tree, mut covers) = (vec![Node::Leaf], vec![0.0]);
+        let mut open = vec![(0usize, 0usize)];
+        while let Some((place, at)) = open.pop() {
+            let (is_leaf, feature, threshold, missing_left, cover) = places[place];
+            if is_leaf || place >= 7 {
+                covers[at] = f64::from(cover) * scale;
+                continue;
+            }
+            let left = tree.len();
+            tree[at] = Node::Split {
+                feature: feature as i64,
+                test: Test::AtMost(threshold),
+                missing_left,
+                left: left as i64,
+                right: left as i64 + 1,
+            };
+            tree.extend([Node::Leaf; 2]);
+            covers.extend([0.0; 2]);
+            open.extend([(2 * place + 1, left), (2 * place + 2, left + 1)]);
+        }
+        // Children come after their parents.
+        for at in (0..tree.len()).rev() {
+            if let Node::Split { left, .. } = tree[at] {
+                covers[at] = covers[left as usize] + covers[left as usize + 1];
+            }
+        }
+        (tree, covers)
+    }
+
+    proptest! {
+        #[test]
+        fn contributions_of_any_tree_are_shapley_values(
+            places in proptest::collection::vec(
+                (proptest::bool::weighted(0.2), 0..FEATURES, 0.0..1.0, any::<bool>(), 1..20u8), 15),
+            scale in prop_oneof![Just(1.0), Just(0.1)],
+            row in proptest::collection::vec(prop_oneof![4 => 0.0..1.0, 1 => Just(f64::NAN)], FEATURES),
+        ) {
+            let (tree, covers) = drawn(&places, scale);
+            let values: Vec<f64> = (0..tree.len()).map(|i| (i * i) as f64 - 20.0).collect();
+            let mut forest = Forest::<f64>::new(FEATURES);
+            let leaves = forest.add_if_covered(&tree, Some(&covers)).unwrap().to_vec();
+            let f = |known| mean(&tree, &covers, &values, &row, known, 0);
+            let mut got = [0.0; FEATURES];
+            forest.contributions(0, &row, |feature, leaf, share| {
+                got[feature] += share * values[leaves[leaf] as usize]
+            });
+            for (got, want) in got.iter().zip(shapley(f)) {
+                prop_assert!((got - want).abs() < 1e-9, "{got} {want}");
+            }
+            let mut all = 0.0;
+            forest.shares(0, |leaf, share| all += share * values[leaves[leaf] as usize]);
+            prop_assert!((all - f(0)).abs() < 1e-9);
+            prop_assert!((all + got.iter().sum::<f64>() - f((1 << FEATURES) - 1)).abs() < 1e-9);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Many trees in one table, walked eight at a time.
 
+use super::covers::Covers;
 use super::error::TreeError;
 use super::node::{FEATURE, MISSING_LEFT, Members, MembersId, Node, Packed, Real, SPECIAL, Special, Test};
 
@@ -27,7 +28,7 @@ pub struct Forest<T> {
     kept: Vec<Members>,
     features: usize,
     /// Of each place, how much of the training data came by. Empty, or of all trees.
-    covers: Vec<f64>,
+    covers: Covers,
     depth: usize,
 }
 
@@ -46,7 +47,7 @@ impl<T: Real> Forest<T> {
             specials: Vec::new(),
             kept: Vec::new(),
             features,
-            covers: Vec::new(),
+            covers: Covers::new(),
             depth: 0,
         }
     }
@@ -70,17 +71,34 @@ impl<T: Real> Forest<T> {
         if first != self.nodes.len() {
             return Err(TreeError::Covers { covers: 0, nodes: self.nodes.len() });
         }
-        if let Some(node) = covers.iter().position(|cover| !cover.is_finite() || *cover < 0.0) {
+        if let Some(node) = covers.iter().position(|cover| !is_weight(*cover)) {
             return Err(TreeError::Cover { node, cover: covers[node] });
         }
         let mut placed = Vec::with_capacity(tree.len());
         let first_leaf = self.origins.len();
         self.insert(tree, |number, place| placed.push((number, place)))?;
-        self.covers.resize(self.nodes.len(), 0.0);
+        self.covers.resize(self.nodes.len());
         for (number, place) in placed {
-            self.covers[place as usize] = covers[number];
+            self.covers.set(place as usize, covers[number]);
         }
         Ok(&self.origins[first_leaf..])
+    }
+
+    /// Adds a tree with its covers where there are some for each node which are weights,
+    /// and so it was with all trees before. Otherwise those that were there are forgotten.
+    ///
+    /// # Errors
+    /// [`TreeError`], of what [`add`](Self::add) looks at; the forest is then not to be used.
+    pub fn add_if_covered(&mut self, tree: &[Node], covers: Option<&[f64]>) -> Result<&[u32], TreeError> {
+        let are_weights =
+            |covers: &&[f64]| covers.len() == tree.len() && covers.iter().all(|&c| is_weight(c));
+        match covers.filter(are_weights).filter(|_| self.is_covered()) {
+            Some(covers) => self.add_covered(tree, covers),
+            None => {
+                self.covers = Covers::new();
+                self.add(tree)
+            }
+        }
     }
 
     /// Adds a tree, whose root is its node 0, and says which nodes its leaves were:
@@ -212,7 +230,7 @@ impl<T: Real> Forest<T> {
     }
 
     pub(super) fn cover(&self, place: u32) -> f64 {
-        self.covers[place as usize]
+        self.covers.get(place as usize)
     }
 
     pub(super) fn root(&self, tree: usize) -> u32 {
@@ -325,6 +343,11 @@ impl<T: Real> Forest<T> {
         }
         node.left + u32::from(!left)
     }
+}
+
+/// Whether so much data can have come by.
+fn is_weight(cover: f64) -> bool {
+    cover.is_finite() && cover >= 0.0
 }
 
 /// A count of nodes or leaves, which are fewer than [`NODES_MAX`].

@@ -7,6 +7,7 @@
 //! in the order of the trees.
 
 mod contributions;
+mod covers;
 mod error;
 mod forest;
 mod node;
