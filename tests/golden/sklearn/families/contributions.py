@@ -1,4 +1,4 @@
-"""What features contributed, as the package `shap` has it (0.54.1 beside scikit-learn 1.9.1, README.md).
+"""What features contributed, as the package `shap` has it (README.md has its versions).
 
 Where `shap` knows no such model, its trees are explained one by one; splits on categories,
 which it takes for thresholds, are held against Shapley values by their definition.
@@ -127,7 +127,8 @@ def cases(case, version):
     for kind in (RandomForestClassifier, ExtraTreesClassifier):
         of(kind.__name__, lambda: kind(**MANY), C, core=True)
         of(f"{kind.__name__}, two classes", lambda: kind(**MANY), B, core=True)
-    of("weighted classes", lambda: RandomForestClassifier(class_weight="balanced", **MANY), C)
+    weights = {"no": 0.7, "perhaps": 1.1, "yes": 2.3}
+    of("weighted classes", lambda: RandomForestClassifier(class_weight=weights, **MANY), C)
     for kind in (RandomForestRegressor, ExtraTreesRegressor):
         of(kind.__name__, lambda: kind(**MANY), Y, core=True)
     of("deep trees", lambda: RandomForestRegressor(n_estimators=2, random_state=0), Y)
