@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::value::clip;
+
 /// The order of the bytes of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the field's")]
@@ -177,7 +179,7 @@ impl fmt::Display for NumpyDType {
             DTypeKind::Struct(fields) => {
                 write!(f, "|V{} (", self.itemsize)?;
                 for (i, field) in fields.iter().take(16).enumerate() {
-                    write!(f, "{}{}", if i == 0 { "" } else { ", " }, field.name)?;
+                    write!(f, "{}{}", if i == 0 { "" } else { ", " }, clip(&field.name))?;
                 }
                 return f.write_str(if fields.len() > 16 { ", …)" } else { ")" });
             }
