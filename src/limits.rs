@@ -65,6 +65,18 @@ pub const PICKLE_ITEM_BYTES_MAX: usize = 1 << 20;
 /// Fields of one structured dtype. Trees have 8 and 14.
 pub const PICKLE_DTYPE_FIELDS_MAX: usize = 256;
 
+// --- skops. What a file may expand to, and its values take, is as of a pickle. -----
+
+/// Members of one skops file: every array is one, every numpy scalar too. A forest of
+/// 10 000 trees has 40 000.
+pub const SKOPS_MEMBERS_MAX: usize = 4 << 20;
+/// Members of one sparse matrix's archive. It has five.
+pub const SKOPS_NPZ_MEMBERS_MAX: usize = 16;
+/// Values of the JSON that describes the model. serde_json bounds its depth to 127.
+pub const SKOPS_JSON_VALUES_MAX: usize = 64 << 20;
+/// The header of one numpy array file, in bytes. numpy refuses more than 10 000.
+pub const SKOPS_NPY_HEADER_BYTES_MAX: usize = 64 << 10;
+
 // --- tf.Example ----------------------------------------------------------------
 
 /// One serialized `tf.Example`, in bytes: a row of four million floats. Read, it

@@ -79,7 +79,15 @@ pub fn sklearn(data: &[u8]) {
     ask("model.pkl", data);
 }
 
-/// The same for an XGBoost model, in JSON or UBJSON.
+/// Reads `data` as a skops file, looks at everything in it, and opens it as a model.
+pub fn skops(data: &[u8]) {
+    if let Ok(document) = longshore::formats::skops::load(data.to_vec()) {
+        walk(&document);
+        ask("model.skops", data);
+    }
+}
+
+/// Opens `data` as an XGBoost model, in JSON or UBJSON, and asks it the same.
 pub fn xgboost(data: &[u8]) {
     ask("model.json", data);
 }

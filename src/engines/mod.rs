@@ -46,12 +46,6 @@ pub enum OpenError {
         /// Its platform.
         platform: Platform,
     },
-    /// It is a skops file, which is scikit-learn's but another container.
-    #[error("{file}: skops files are not read by this build yet; save the model with joblib.dump")]
-    Skops {
-        /// The file.
-        file: String,
-    },
     /// It is a scikit-learn file that is refused.
     #[error("{file}: {source}")]
     Sklearn {
@@ -87,10 +81,10 @@ pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
         detect(&dir.entries()?).map_err(|source| OpenError::Detect { folder: dir.display(""), source })?;
     let shown = dir.display(&file);
     match platform {
-        Platform::Sklearn if file.ends_with(".skops") => Err(OpenError::Skops { file: shown }),
         Platform::Sklearn => {
             let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
-            let model = sklearn::open(bytes);
+            let model =
+                if file.ends_with(".skops") { sklearn::open_skops(bytes) } else { sklearn::open(bytes) };
             model
                 .map(|model| Arc::new(model) as Arc<dyn Servable>)
                 .map_err(|source| OpenError::Sklearn { file: shown, source: Box::new(source) })

@@ -2,5 +2,6 @@
 
 pub mod example;
 pub mod pickle;
+pub mod skops;
 pub mod tfrecord;
 pub mod trees;

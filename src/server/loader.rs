@@ -110,7 +110,7 @@ fn code(error: &OpenError) -> Code {
     match error {
         OpenError::Storage(StorageError::NotFound(_)) | OpenError::Detect { .. } => Code::NotFound,
         OpenError::Storage(_) => Code::Unavailable,
-        OpenError::NotServed { .. } | OpenError::Skops { .. } => Code::Unimplemented,
+        OpenError::NotServed { .. } => Code::Unimplemented,
         OpenError::Sklearn { source, .. } => match **source {
             SklearnError::UnknownClass { .. } => Code::Unimplemented,
             _ => Code::InvalidArgument,

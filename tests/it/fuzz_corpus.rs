@@ -34,6 +34,11 @@ fn the_corpus_of_sklearn() {
 }
 
 #[test]
+fn the_corpus_of_skops() {
+    replay("skops", drive::skops);
+}
+
+#[test]
 fn the_corpus_of_xgboost() {
     replay("xgboost", drive::xgboost);
 }

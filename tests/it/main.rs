@@ -24,6 +24,7 @@ mod server;
 mod sklearn_families;
 mod sklearn_goldens;
 mod sklearn_refusals;
+mod skops_hostile;
 mod tensors;
 mod tfs_cases;
 mod tfs_rows;

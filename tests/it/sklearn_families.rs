@@ -65,7 +65,9 @@ fn tensor(json: &Value) -> Tensor {
 
 impl Case {
     fn open(&self) -> Arc<dyn Servable> {
-        open("model.joblib", self.file.clone()).unwrap_or_else(|error| panic!("{}: {error}", self.place))
+        let skops = text(&self.value["container"]).starts_with("skops");
+        let name = if skops { "model.skops" } else { "model.joblib" };
+        open(name, self.file.clone()).unwrap_or_else(|error| panic!("{}: {error}", self.place))
     }
 
     fn input(&self, name: &Value) -> Input {

@@ -653,7 +653,7 @@ fn other_platforms_are_known_by_name() {
         ("saved_model.pb", "memory:/m/1/saved_model.pb: platform tensorflow is not served by this build yet"),
         (
             "model.skops",
-            "memory:/m/1/model.skops: skops files are not read by this build yet; save the model with joblib.dump",
+            "memory:/m/1/model.skops: the zip archive is none: the file begins otherwise; expected what skops.io.dump writes",
         ),
     ] {
         assert_eq!(open(file, vec![0]).unwrap_err().to_string(), message);

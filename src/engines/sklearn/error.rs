@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::formats::pickle::PickleError;
+use crate::formats::skops::SkopsError;
 
 /// An estimator, for messages: its class, and where in the file it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub enum ModelError {
     /// It is no pickle, or one that is not read.
     #[error(transparent)]
     Pickle(#[from] PickleError),
+    /// It is no skops file, or one that is not read.
+    #[error(transparent)]
+    Skops(#[from] SkopsError),
     /// Something else stands where an estimator belongs.
     #[error("{}{found}, which is no fitted estimator", if place.is_empty() { "the file holds ".to_owned() } else { format!("{} is ", shortened(place)) })]
     NotAnEstimator {

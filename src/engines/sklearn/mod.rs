@@ -1,4 +1,4 @@
-//! scikit-learn estimators, rebuilt from an inert pickle and answering with
+//! scikit-learn estimators, rebuilt from an inert pickle or skops file and answering with
 //! scikit-learn's numbers.
 //!
 //! One table, [`registry`], has one row per class: its name, the modules it has
@@ -68,15 +68,23 @@ use self::estimator::{
     Check, Estimator, Facts, Input, answer, ask, ask_frame, ask_one, bounded, flat, matrix, numbers,
 };
 use self::method::{Gives, Method, Spec, Takes};
-use crate::formats::pickle;
+use crate::formats::{pickle, skops};
 
 pub use error::{ModelError, Whom};
 pub(super) use model::SklearnModel;
 
 /// Reads a pickle or joblib file and builds the estimator in it.
 pub(super) fn open(file: impl Into<Bytes>) -> Result<SklearnModel, ModelError> {
-    let document = pickle::load(file)?;
+    build(&pickle::load(file)?)
+}
+
+/// The same for a skops file.
+pub(super) fn open_skops(file: impl Into<Bytes>) -> Result<SklearnModel, ModelError> {
+    build(&skops::load(file)?)
+}
+
+fn build(document: &pickle::Document) -> Result<SklearnModel, ModelError> {
     let budget = state::Budget::default();
-    let estimator = state::build(&document, document.root(), String::new(), 0, &budget)?;
+    let estimator = state::build(document, document.root(), String::new(), 0, &budget)?;
     SklearnModel::new(estimator)
 }

@@ -99,8 +99,13 @@ impl Arena {
     pub(super) const EMPTY_TUPLE: NodeId = NodeId(3);
 
     pub(super) fn new(source: Bytes) -> Self {
-        let held_max = source
-            .len()
+        let file_bytes = source.len();
+        Self::with_room(source, file_bytes)
+    }
+
+    /// With as much room as a file of this many bytes has.
+    pub(super) fn with_room(source: Bytes, file_bytes: usize) -> Self {
+        let held_max = file_bytes
             .saturating_mul(limits::PICKLE_HELD_PER_BYTE_MAX)
             .saturating_add(limits::PICKLE_HELD_BYTES_FLOOR)
             .min(limits::PICKLE_HELD_BYTES_MAX);
@@ -129,7 +134,7 @@ impl Arena {
         self.held = self.held.saturating_add(bytes);
         if self.held > self.held_max {
             return Err(Problem::TooLarge {
-                what: "the memory that the values of this pickle take".into(),
+                what: "the memory that the values of this file take".into(),
                 found: self.held as u64,
                 max: self.held_max as u64,
                 unit: "bytes (for a file of this size)",
@@ -305,7 +310,7 @@ fn number(len: usize, max: usize) -> Result<u32, Problem> {
     match u32::try_from(len) {
         Ok(number) if len < max => Ok(number),
         _ => Err(Problem::TooLarge {
-            what: "the number of values in this pickle".into(),
+            what: "the number of values in this file".into(),
             found: len as u64,
             max: max as u64,
             unit: "values",

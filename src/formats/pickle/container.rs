@@ -49,8 +49,12 @@ pub(super) fn expand(container: Container, file: &[u8]) -> Result<Bytes, Problem
     }
 }
 
-/// All that a reader gives; `None` if that is more than `max` bytes.
-fn read_bounded(mut reader: impl Read, hint: usize, max: usize) -> io::Result<Option<Vec<u8>>> {
+/// All that a reader gives; `None` if that is more than `max` bytes, of which there are 4096 or more.
+pub(in crate::formats) fn read_bounded(
+    mut reader: impl Read,
+    hint: usize,
+    max: usize,
+) -> io::Result<Option<Vec<u8>>> {
     let mut out: Vec<u8> = Vec::new();
     // Most models shrink to a third or less.
     let mut room = hint.saturating_mul(4).clamp(4096, max);

@@ -14,10 +14,11 @@
 //! The parts: `value` (the tree and its views), `arena` (where nodes lie and what
 //! they may cost), `machine` (the opcodes), `numpy` (what numpy and joblib make of
 //! them), `names` (those that mean something, those that are refused), `container`
-//! (joblib's compressions).
+//! (joblib's compressions), `build` (trees that other formats describe).
 
 mod arena;
 mod array;
+pub(super) mod build;
 mod calls;
 mod container;
 mod cursor;
@@ -32,6 +33,9 @@ mod text;
 mod value;
 
 use bytes::Bytes;
+
+pub(super) use container::read_bounded;
+pub(super) use value::clip;
 
 pub use array::{Array, ArrayError};
 pub use dtype::{ByteOrder, DTypeField, DTypeKind, NumpyDType};
@@ -64,7 +68,9 @@ pub fn load(file: impl Into<Bytes>) -> Result<Document, PickleError> {
 fn foreign(file: &[u8]) -> Option<&'static str> {
     Some(match file {
         [] => "it is empty",
-        [b'P', b'K', 3, 4, ..] => "it is a zip archive, as skops and PyTorch write",
+        [b'P', b'K', 3, 4, ..] => {
+            "it is a zip archive, as skops and PyTorch write; a skops file is named model.skops"
+        }
         [0x89, b'H', b'D', b'F', ..] => "it is an HDF5 file, as Keras writes",
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "it is a numpy array (.npy)",
         [b'Z', b'F', b'0', b'x', ..] => {

@@ -365,7 +365,7 @@ impl Machine {
 }
 
 /// `f8`, `<i4`, `U10`, `V64`: a kind and bytes, characters for `U`.
-fn parse_dtype(text: &str) -> Option<NumpyDType> {
+pub(super) fn parse_dtype(text: &str) -> Option<NumpyDType> {
     let (order, text) = match text.as_bytes().first()? {
         b'>' => (ByteOrder::Big, &text[1..]),
         b'<' | b'=' | b'|' => (ByteOrder::Little, &text[1..]),

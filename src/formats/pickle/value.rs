@@ -511,7 +511,7 @@ impl<'a> Iterator for Entries<'a> {
 impl ExactSizeIterator for Entries<'_> {}
 
 /// The first characters of a text, without control characters.
-pub(super) fn clip(text: &str) -> String {
+pub(in crate::formats) fn clip(text: &str) -> String {
     const CHARS: usize = 80;
     let mut shown: String = text.chars().take(CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(CHARS).is_some() {

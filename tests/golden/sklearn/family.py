@@ -27,6 +27,7 @@ import pickle
 import platform
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import joblib
@@ -47,11 +48,24 @@ METHODS = (
 def dumped(model, container):
     kind, _, how = container.partition("_")
     out = io.BytesIO()
+    if kind == "skops":
+        import skops.io
+
+        return skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED if how else zipfile.ZIP_STORED)
     if kind == "pickle":
         pickle.dump(model, out, protocol=int(how))
     else:
         joblib.dump(model, out, compress=(how, 3) if how else 0)
     return out.getvalue()
+
+
+def loaded(file, container):
+    kind = container.partition("_")[0]
+    if kind == "skops":
+        import skops.io
+
+        return skops.io.loads(file, trusted=skops.io.get_untrusted_types(data=file))
+    return joblib.load(io.BytesIO(file)) if kind == "joblib" else pickle.loads(file)
 
 
 def number(value):
@@ -123,7 +137,7 @@ def main():
         (signature, input) that the model must refuse in scikit-learn's words."""
         if not (core or everything):
             return
-        container = CONTAINERS[len(cases) % len(CONTAINERS)]
+        container = containers[len(cases) % len(containers)]
         try:
             model = make()
             model.fit(x, y) if y is not None else model.fit(x)
@@ -133,7 +147,7 @@ def main():
             left_out.append(f"{name}: {type(why).__name__}: {str(why).splitlines()[0]}"[:160])
             return
         file = dumped(model, container)
-        model = joblib.load(io.BytesIO(file)) if container.startswith("joblib") else pickle.loads(file)
+        model = loaded(file, container)
         given = x[:7] if ask is None else ask
         asks, signatures = [], []
         for method in methods:
@@ -169,12 +183,16 @@ def main():
             "file": base64.b64encode(file).decode(),
         })
 
-    importlib.import_module(f"families.{family}").cases(case, VERSION)
+    module = importlib.import_module(f"families.{family}")
+    containers = getattr(module, "CONTAINERS", CONTAINERS)
+    module.cases(case, VERSION)
     provenance = {
         "command": " ".join(["python family.py", family, "OUT_FOLDER"] + sys.argv[3:]),
         "python": platform.python_version(), "scikit-learn": sklearn.__version__, "numpy": np.__version__,
         "scipy": scipy.__version__, "joblib": joblib.__version__, "pandas": pd.__version__, "left_out": left_out,
     }
+    if "skops" in sys.modules:
+        provenance["skops"] = sys.modules["skops"].__version__
     with open(f"{folder}/{family}-{sklearn.__version__}.json", "w", encoding="utf-8") as out:
         out.write('{"provenance": ' + json.dumps(provenance, indent=1, ensure_ascii=False))
         out.write(',\n"inputs": ' + json.dumps(inputs, ensure_ascii=False, separators=(",", ":")) + ',\n"cases": [\n')

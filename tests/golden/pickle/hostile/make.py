@@ -299,7 +299,7 @@ add("joblib-nested-deep", P4 + (wrapper(tup(i(1)), OBJ) + P4) * 100 + b"N.", "a 
 add("joblib-nested-stack", P4 + b"N" + wrapper(tup(i(1)), OBJ) + P4 + b"0.", "an empty stack")
 
 # --- what is small in the file and large in memory --------------------------------------------------
-MEMORY = "the memory that the values of this pickle take"
+MEMORY = "the memory that the values of this file take"
 encode = name("_codecs", "encode") + b"\x94" + tup(u("\xe9" * 2000), u("latin1")) + b"\x94]"
 add("bomb-encode", P4 + encode + b"h\x00h\x01Ra" * 1500 + b".", MEMORY)
 sets = name("builtins", "set") + b"\x94]" + b"(" + b"N" * 2000 + b"e\x85\x94]"
