@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from conftest import Server
 from serving import CALL_SECONDS
 
 rng = np.random.default_rng(31)
@@ -26,12 +27,14 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def address(shared):
+def address(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("openapi"))
     for name, model in MODELS.items():
-        shared.publish(name, 1, model)
-        shared.client.wait_available(name, 1)
-    assert shared.rest_listening.wait(CALL_SECONDS)
-    return f"http://{shared.rest_address}"
+        server.publish(name, 1, model)
+        server.client.wait_available(name, 1)
+    assert server.rest_listening.wait(CALL_SECONDS)
+    yield f"http://{server.rest_address}"
+    server.stop()
 
 
 def call(address, path, body=None):
