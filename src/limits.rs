@@ -128,7 +128,7 @@ pub const ESTIMATOR_DEPTH_MAX: usize = 32;
 /// number where no array says how wide it is.
 pub const FEATURES_MAX: usize = TENSOR_BYTES_MAX / 8;
 /// Numbers of a square matrix that is made when a model is built, of one that is narrow in
-/// the file; to invert so many takes about a second.
+/// the file. It bounds the time too: to invert one takes its side times so many steps.
 pub const SQUARE_NUMBERS_MAX: usize = 1 << 21;
 /// Estimators of one model, each counted wherever it stands, since a pickle may
 /// share one among many places. The largest forests have some 10 000 trees.

@@ -9,7 +9,7 @@ use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec,
 use crate::servable::RunError;
 use crate::tensor::Tensor;
 
-/// Multiplications that the sketch of one row may take: about a tenth of a second.
+/// Multiplications that the sketch of one row may take.
 const SKETCH_COST_MAX: usize = 200_000_000;
 
 #[derive(Debug)]
