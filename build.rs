@@ -40,7 +40,8 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors.clone())?;
 
-    // What reflection serves: the declarations alone.
+    // What reflection serves: the declarations alone, and none of files.
+    descriptors.file.retain(|file| !file.name().starts_with("onnx/"));
     for file in &mut descriptors.file {
         file.source_code_info = None;
     }

@@ -27,6 +27,7 @@ pub mod error;
 pub mod ids;
 pub mod proto;
 
+pub mod libraries;
 pub mod telemetry;
 pub mod tensor;
 

@@ -17,6 +17,9 @@ pub const TENSOR_STRINGS_MAX: usize = 8 << 20;
 
 /// One model file, in bytes, as it lies on the disk.
 pub const MODEL_FILE_BYTES_MAX: u64 = 16 << 30;
+/// Nodes of one ONNX model, those within its subgraphs and functions included:
+/// large language models have some ten thousand.
+pub const ONNX_NODES_MAX: usize = 1 << 20;
 
 const _: () = assert!(PICKLE_EXPANSION_BYTES_FLOOR < PICKLE_EXPANDED_BYTES_MAX, "small files may expand");
 const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry one full tensor");

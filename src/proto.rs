@@ -20,9 +20,9 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/wire.rs"));
 }
 
-pub use wire::tensorflow;
+pub use wire::{onnx, tensorflow};
 
-/// All files of `proto/` and what they import, as an encoded
+/// All files of `proto/` that a client can meet, and what they import, as an encoded
 /// `google.protobuf.FileDescriptorSet`: what server reflection tells clients.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(u8, &[&str])] = &[
     (0, &["limits"]),
     (0, &["error", "ids", "proto"]),
-    (1, &["telemetry", "tensor"]),
+    (1, &["libraries", "telemetry", "tensor"]),
     (2, &["formats", "storage"]),
     (3, &["servable"]),
     (3, &["engines"]),

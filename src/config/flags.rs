@@ -223,6 +223,15 @@ pub struct ServeFlags {
     )]
     pub drain_timeout: f64,
 
+    /// ONNX Runtime's library, for neural ONNX graphs: auto, off, or its file
+    #[arg(
+        long = "onnxruntime_library",
+        value_name = "auto|off|FILE",
+        default_value = "auto",
+        help_heading = "Engines"
+    )]
+    pub onnxruntime_library: String,
+
     /// Threads for network and light models; 0: one per core
     #[arg(long = "io_threads", value_name = "N", default_value_t = 0, help_heading = "Threads")]
     pub io_threads: usize,

@@ -28,7 +28,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engines::EngineOptions;
 use crate::ids::ModelName;
+use crate::libraries::LibraryChoice;
 use crate::limits;
 use crate::repository::Poll;
 
@@ -137,6 +139,8 @@ pub struct ServerConfig {
     pub unload_threads: usize,
     /// When a version that failed to load is tried again.
     pub retries: LoadRetries,
+    /// What the engines share.
+    pub engines: EngineOptions,
     /// I/O loops, one thread each.
     pub io_threads: usize,
     /// Threads for runs too heavy for an I/O loop.
@@ -268,6 +272,7 @@ impl ServerConfig {
             load_threads: threads(flags.num_load_threads as usize, cores),
             unload_threads: threads(flags.num_unload_threads as usize, 1),
             retries: retries(flags),
+            engines: EngineOptions { onnxruntime: library(&flags.onnxruntime_library) },
             io_threads: threads(flags.io_threads, cores),
             compute_threads: threads(flags.compute_threads, threads_of_batches.number.unwrap_or(cores)),
             compute_thread_name: threads_of_batches.name,
@@ -285,6 +290,15 @@ const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 
 fn invalid(flag: &'static str, why: String) -> ConfigError {
     ConfigError::Value { flag, why }
+}
+
+/// `auto`, `off` or the library's file.
+fn library(text: &str) -> LibraryChoice {
+    match text {
+        "auto" | "" => LibraryChoice::Auto,
+        "off" => LibraryChoice::Off,
+        path => LibraryChoice::Path(path.into()),
+    }
 }
 
 fn threads(asked: usize, cores: usize) -> usize {

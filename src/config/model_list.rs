@@ -168,6 +168,7 @@ impl ListedModel {
             labels: None,
             batching: None,
             request_log: None,
+            onnx: None,
         };
         let log_warning;
         (settings.request_log, log_warning) = request_log::listed(model)?;

@@ -1,11 +1,12 @@
 //! Plain structs become something that answers: one engine per kind of model.
 //!
 //! An engine reads through [`ModelDir`] and knows no clock, no network and no
-//! file system. [`open`] finds the kind of model, reads its file and builds it.
+//! file system. [`Engines::open`] finds the kind of model, reads its file and builds it.
 
 mod boosted;
 mod examples;
 mod lightgbm;
+mod onnx;
 pub mod platform;
 mod rows;
 mod sklearn;
@@ -15,11 +16,14 @@ mod xgboost;
 use std::sync::Arc;
 
 use self::boosted::BoostedModel;
+use self::onnx::OnnxRuntime;
+use crate::libraries::LibraryChoice;
 use crate::limits;
 use crate::servable::Servable;
 use crate::storage::{ModelDir, StorageError};
 
 pub use lightgbm::ModelError as LightgbmError;
+pub use onnx::{BackendChoice, ModelError as OnnxError, OnnxOptions};
 pub use platform::{DetectError, Detected, Platform, detect};
 pub use sklearn::{ModelError as SklearnError, Whom};
 pub use xgboost::ModelError as XgboostError;
@@ -70,41 +74,96 @@ pub enum OpenError {
         /// Why.
         source: Box<LightgbmError>,
     },
+    /// It is an ONNX file that is refused.
+    #[error("{file}: {source}")]
+    Onnx {
+        /// The file.
+        file: String,
+        /// Why.
+        source: Box<OnnxError>,
+    },
 }
 
-/// Reads the one model in `dir` and builds it. Blocks for as long as it takes.
-///
-/// # Errors
-/// [`OpenError`], whose message names the file and what was expected in it.
-pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
-    let Detected { platform, file } =
-        detect(&dir.entries()?).map_err(|source| OpenError::Detect { folder: dir.display(""), source })?;
-    let shown = dir.display(&file);
-    match platform {
-        Platform::Sklearn => {
-            let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
-            let model =
-                if file.ends_with(".skops") { sklearn::open_skops(bytes) } else { sklearn::open(bytes) };
-            model
-                .map(|model| Arc::new(model) as Arc<dyn Servable>)
-                .map_err(|source| OpenError::Sklearn { file: shown, source: Box::new(source) })
-        }
-        Platform::Xgboost => {
-            let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
-            match xgboost::Booster::read(&bytes, xgboost::Count::All) {
-                Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
-                Err(source) => Err(OpenError::Xgboost { file: shown, source: Box::new(source) }),
+/// What the engines of a server have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Where ONNX Runtime is.
+    pub onnxruntime: LibraryChoice,
+}
+
+/// What the owner of one model wants of its engine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Of an ONNX model.
+    pub onnx: OnnxOptions,
+}
+
+/// All engines of a server. The libraries that they share are opened when the
+/// first model wants them.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    onnxruntime: Arc<OnnxRuntime>,
+}
+
+impl Engines {
+    /// Opens nothing yet.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Self {
+        Self { onnxruntime: Arc::new(OnnxRuntime::new(options.onnxruntime)) }
+    }
+
+    /// Those that need no library from elsewhere.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::new(EngineOptions { onnxruntime: LibraryChoice::Off })
+    }
+
+    /// Reads the one model in `dir` and builds it. Blocks for as long as it takes.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose message names the file and what was expected in it.
+    pub fn open(&self, dir: &ModelDir, options: ModelOptions) -> Result<Arc<dyn Servable>, OpenError> {
+        let Detected { platform, file } = detect(&dir.entries()?)
+            .map_err(|source| OpenError::Detect { folder: dir.display(""), source })?;
+        let shown = dir.display(&file);
+        match platform {
+            Platform::Sklearn => {
+                let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+                let model =
+                    if file.ends_with(".skops") { sklearn::open_skops(bytes) } else { sklearn::open(bytes) };
+                model
+                    .map(|model| Arc::new(model) as Arc<dyn Servable>)
+                    .map_err(|source| OpenError::Sklearn { file: shown, source: Box::new(source) })
             }
-        }
-        Platform::Lightgbm => {
-            let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
-            match lightgbm::Booster::read(&bytes, None) {
-                Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
-                Err(source) => Err(OpenError::Lightgbm { file: shown, source: Box::new(source) }),
+            Platform::Xgboost => {
+                let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+                match xgboost::Booster::read(&bytes, xgboost::Count::All) {
+                    Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
+                    Err(source) => Err(OpenError::Xgboost { file: shown, source: Box::new(source) }),
+                }
             }
-        }
-        Platform::Onnx | Platform::Tensorflow | Platform::Tflite => {
-            Err(OpenError::NotServed { file: shown, platform })
+            Platform::Lightgbm => {
+                let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+                match lightgbm::Booster::read(&bytes, None) {
+                    Ok(booster) => Ok(Arc::new(BoostedModel::new(booster))),
+                    Err(source) => Err(OpenError::Lightgbm { file: shown, source: Box::new(source) }),
+                }
+            }
+            Platform::Onnx => {
+                let bytes = dir.read(&file, limits::MODEL_FILE_BYTES_MAX)?;
+                onnx::open(dir, bytes, &self.onnxruntime, options.onnx)
+                    .map(|model| Arc::new(model) as Arc<dyn Servable>)
+                    .map_err(|source| OpenError::Onnx { file: shown, source: Box::new(source) })
+            }
+            Platform::Tensorflow | Platform::Tflite => Err(OpenError::NotServed { file: shown, platform }),
         }
     }
+}
+
+/// [`Engines::open`] with [`Engines::built_in`], as the model itself would have it.
+///
+/// # Errors
+/// [`OpenError`], likewise.
+pub fn open(dir: &ModelDir) -> Result<Arc<dyn Servable>, OpenError> {
+    Engines::built_in().open(dir, ModelOptions::default())
 }

@@ -1,6 +1,7 @@
 //! File formats: bytes in, plain structs out. Every byte is taken for hostile.
 
 pub mod example;
+pub mod onnx;
 pub mod pickle;
 pub mod skops;
 pub mod tfrecord;

@@ -10,6 +10,7 @@ use super::settle::{self, Settling, Verdict};
 use super::source::{AspiredModel, AspiredVersion};
 use super::tree::{self, TreeError};
 use super::{Now, VersionPolicy};
+use crate::engines::ModelOptions;
 use crate::ids::{ModelName, Version};
 use crate::limits;
 use crate::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
@@ -367,7 +368,9 @@ impl Model {
             && now.instant.saturating_duration_since(first_seen) < limits::FIRST_VERSION_WAIT_MAX;
         let (platform, batching) = (settings.platform, settings.batching);
         let request_log = settings.request_log;
-        let stated = AspiredModel { versions, labels, platform, batching, request_log, first_is_coming };
+        let engine = ModelOptions { onnx: settings.onnx.unwrap_or_default() };
+        let stated =
+            AspiredModel { versions, labels, platform, batching, request_log, engine, first_is_coming };
         if *self.stated != stated {
             self.stated = Arc::new(stated);
             self.is_news = true;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::policy::{VersionNumber, VersionPolicy};
+use crate::engines::OnnxOptions;
 use crate::ids::Version;
 use crate::request_log::RequestLogSettings;
 
@@ -27,6 +28,8 @@ pub struct ModelSettings {
     pub batching: Option<BatchingSettings>,
     /// Whether and which of its requests are recorded.
     pub request_log: Option<RequestLogSettings>,
+    /// How its graph is run, if it is an ONNX model.
+    pub onnx: Option<OnnxOptions>,
 }
 
 /// `[batching]`: how the requests of one model are batched, unchecked. Names and
@@ -89,6 +92,7 @@ impl ModelSettings {
             labels: self.labels.clone().or_else(|| other.labels.clone()),
             batching: self.batching.clone().or_else(|| other.batching.clone()),
             request_log: self.request_log.clone().or_else(|| other.request_log.clone()),
+            onnx: self.onnx.or(other.onnx),
         }
     }
 }

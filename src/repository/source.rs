@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::model::{Model, earlier, some_of};
 use super::model_toml::BatchingSettings;
 use super::{ModelSettings, Now};
+use crate::engines::ModelOptions;
 use crate::ids::{ModelName, ServableId, Version};
 use crate::request_log::RequestLogSettings;
 use crate::storage::{Entry, EntryKind, ModelDir, Storage, StorageError};
@@ -38,6 +39,8 @@ pub struct AspiredModel {
     pub batching: Option<BatchingSettings>,
     /// Which of its requests are said to be recorded.
     pub request_log: Option<RequestLogSettings>,
+    /// What its engine is told.
+    pub engine: ModelOptions,
     /// Whether there is no finished version yet, and one is likely within
     /// moments: a start-up does well to wait for it, but never for ever, so this
     /// is said for [`FIRST_VERSION_WAIT_MAX`](crate::limits::FIRST_VERSION_WAIT_MAX)

@@ -37,6 +37,17 @@ pub enum RunError {
     Internal(String),
 }
 
+/// Which engine runs a model, for the log, the status and the metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The engine, with its version where it is not this program's own.
+    pub engine: String,
+    /// Why it is this one, where there was a choice.
+    pub reason: String,
+    /// What the model's file says of itself: producer, custom metadata, …
+    pub properties: Vec<(String, String)>,
+}
+
 /// A loaded model version: something that answers. Immutable, so one instance
 /// answers many requests at once, and ignorant of its own lifecycle.
 pub trait Servable: Send + Sync + std::fmt::Debug + 'static {
@@ -45,6 +56,11 @@ pub trait Servable: Send + Sync + std::fmt::Debug + 'static {
 
     /// What it takes and gives. Never empty: [`DEFAULT_SIGNATURE`] is there.
     fn signatures(&self) -> &Signatures;
+
+    /// Which engine runs it.
+    fn about(&self) -> About {
+        About { engine: "longshore".to_owned(), ..About::default() }
+    }
 
     /// Runs one batch and gives the wanted outputs, in the order of
     /// [`Call::outputs`]. Blocks the calling thread for as long as it takes.

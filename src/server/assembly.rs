@@ -17,6 +17,7 @@ use super::warm_up::WarmUp;
 use super::{ServerError, io_loops, request_log};
 use crate::config::{BatchingConfig, GrpcOptions, Models, ServerConfig};
 use crate::dataplane::{self, DataPlane};
+use crate::engines::Engines;
 use crate::execution::{ComputePool, Lane, LaneOptions};
 use crate::ids::ModelName;
 use crate::lifecycle::{self, Aspired, AspiredVersion, Catalog, Manager, ManagerHandle, StateMonitor};
@@ -199,6 +200,7 @@ fn watch(
     let pool = ComputePool::named(pool_name, config.compute_threads)?;
     let mut to_log = request_log::Targets::new(config.request_log.clone());
     let loaders = Loaders {
+        engines: Engines::new(config.engines.clone()),
         pool,
         lanes: LaneOptions { inline_below: config.inline_below, ..LaneOptions::default() },
         batching: config.batching.clone(),
@@ -245,6 +247,7 @@ pub(super) fn disk(root: &Path, follow_symlinks: bool) -> Arc<dyn Storage> {
 
 /// What all loaders share.
 struct Loaders {
+    engines: Engines,
     pool: Arc<ComputePool>,
     lanes: LaneOptions,
     batching: BatchingConfig,
@@ -261,6 +264,8 @@ impl Loaders {
                 fingerprint: found.fingerprint,
                 loader: ModelLoader {
                     dir: found.dir.clone(),
+                    engines: self.engines.clone(),
+                    model: model.engine,
                     platform: model.platform.clone(),
                     pool: Arc::clone(&self.pool),
                     options: self.lanes,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::warm_up::{self, WarmUp};
 use crate::config::{BATCHING_PARAMETERS_FILE, BatchingConfig, batching_parameters};
-use crate::engines::{self, OpenError, SklearnError};
+use crate::engines::{Engines, ModelOptions, OnnxError, OpenError, SklearnError};
 use crate::error::Code;
 use crate::execution::{BatchOptions, BatchParameters, ComputePool, Lane, LaneOptions};
 use crate::lifecycle::{LoadError, Loader};
 use crate::limits;
 use crate::repository::{BatchingSettings, model_toml};
+use crate::servable::About;
 use crate::storage::{ModelDir, StorageError};
 use crate::telemetry::VersionMetrics;
 
@@ -17,6 +18,9 @@ use crate::telemetry::VersionMetrics;
 #[derive(Debug, Clone)]
 pub(super) struct ModelLoader {
     pub(super) dir: ModelDir,
+    pub(super) engines: Engines,
+    /// What `model.toml` says of the engine.
+    pub(super) model: ModelOptions,
     /// What `model.toml` or the list of models says it is, where it says so.
     pub(super) platform: Option<String>,
     pub(super) pool: Arc<ComputePool>,
@@ -44,8 +48,18 @@ impl Loader for ModelLoader {
 
 impl ModelLoader {
     fn lane(&self) -> Result<Lane, LoadError> {
-        let servable =
-            engines::open(&self.dir).map_err(|error| LoadError::new(code(&error), error.to_string()))?;
+        let servable = self
+            .engines
+            .open(&self.dir, self.model)
+            .map_err(|error| LoadError::new(code(&error), error.to_string()))?;
+        let About { engine, reason, .. } = servable.about();
+        tracing::info!(
+            folder = self.dir.display(""),
+            platform = servable.platform(),
+            engine,
+            reason,
+            "built"
+        );
         if let Some(wanted) = self.platform.as_deref().filter(|wanted| *wanted != servable.platform()) {
             let (folder, found) = (self.dir.display(""), servable.platform());
             let text = format!(
@@ -114,6 +128,10 @@ fn code(error: &OpenError) -> Code {
         OpenError::Sklearn { source, .. } => match **source {
             SklearnError::UnknownClass { .. } => Code::Unimplemented,
             _ => Code::InvalidArgument,
+        },
+        OpenError::Onnx { source, .. } => match **source {
+            OnnxError::NoBackend(_) | OnnxError::Signature { .. } => Code::Unimplemented,
+            OnnxError::Format(_) => Code::InvalidArgument,
         },
         OpenError::Xgboost { .. } | OpenError::Lightgbm { .. } => Code::InvalidArgument,
     }

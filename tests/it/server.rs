@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use longshore::config::{
     BatchingConfig, GrpcOptions, LoadRetries, Models, ReloadOptions, RequestLogConfig, ServerConfig,
 };
+use longshore::engines::EngineOptions;
+use longshore::libraries::LibraryChoice;
 use longshore::proto::tensorflow::serving as pb;
 use longshore::proto::tensorflow::{TensorProto, TensorShapeProto, tensor_shape_proto::Dim};
 use longshore::repository::Poll;
@@ -101,6 +103,7 @@ pub struct TestServer {
 /// Quick looks and quick ends; everything else as a user has it.
 pub fn config(root: PathBuf) -> ServerConfig {
     ServerConfig {
+        engines: EngineOptions { onnxruntime: LibraryChoice::Off },
         models: Models::Repository(root),
         model_config_file: None,
         reload: ReloadOptions::default(),
