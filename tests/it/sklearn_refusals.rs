@@ -649,7 +649,7 @@ const REFUSALS: &[(&str, &str)] = &[
 #[test]
 fn other_platforms_are_known_by_name() {
     for (file, message) in [
-        ("model.tflite", "memory:/m/1/model.onnx: platform tflite is not served by this build yet"),
+        ("model.tflite", "memory:/m/1/model.tflite: platform tflite is not served by this build yet"),
         ("saved_model.pb", "memory:/m/1/saved_model.pb: platform tensorflow is not served by this build yet"),
         (
             "model.skops",
