@@ -258,7 +258,11 @@ fn find_signature<'a>(
     method: Method,
     name: &str,
 ) -> Result<(usize, &'a Signature), ServingError> {
-    servable.signatures().find_for(method, name).ok_or_else(|| {
+    let signatures = servable.signatures();
+    signatures.find_for(method, name).ok_or_else(|| {
+        if let Some(why) = signatures.refusal(name) {
+            return ServingError::invalid_argument(why.to_owned());
+        }
         ServingError::invalid_argument(format!("No signature was found with the name: {name}"))
     })
 }

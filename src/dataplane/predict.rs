@@ -104,7 +104,11 @@ fn find_signature<'a>(
     servable: &'a dyn Servable,
     name: &str,
 ) -> Result<(usize, &'a Signature), ServingError> {
-    servable.signatures().find(name).ok_or_else(|| {
+    let signatures = servable.signatures();
+    signatures.find(name).ok_or_else(|| {
+        if let Some(why) = signatures.refusal(name) {
+            return ServingError::invalid_argument(why.to_owned());
+        }
         let text = format!("Serving signature key \"{name}\" not found.");
         ServingError::new(Code::FailedPrecondition, text)
     })
@@ -115,6 +119,7 @@ pub(super) fn run_failure(failure: RunFailure) -> ServingError {
     match failure {
         RunFailure::Run(RunError::InvalidInput(_)) => ServingError::invalid_argument(text),
         RunFailure::Run(RunError::Internal(_)) => ServingError::new(Code::Internal, text),
+        RunFailure::Run(RunError::Status(code, _)) => ServingError::new(code, text),
         RunFailure::DeadlineExceeded => ServingError::new(Code::DeadlineExceeded, text),
         RunFailure::Batch(failure) => ServingError::new(failure.code(), text),
         // As the reference answers for a full batching queue.
@@ -122,18 +127,23 @@ pub(super) fn run_failure(failure: RunFailure) -> ServingError {
     }
 }
 
-/// Puts the inputs in the signature's order and checks their dtypes.
+/// Puts the inputs in the signature's order, fills in the defaults of those that are
+/// left out, and checks their dtypes.
 fn place_inputs(signature: &Signature, inputs: NamedTensors) -> Result<SmallVec<[Tensor; 2]>, ServingError> {
     let specs = &signature.inputs;
-    if inputs.len() != specs.len() {
+    let short = inputs.len() < specs.len();
+    if inputs.len() > specs.len() || (short && specs.iter().all(|spec| spec.default.is_none())) {
         return Err(wrong_number_of_inputs(signature, &inputs));
     }
+    // Callers mostly keep the signature's order; then this is one comparison.
+    let place = |i: usize, name: &str| match specs.get(i) {
+        Some(spec) if *spec.name == *name => Some(i),
+        _ => specs.iter().position(|spec| *spec.name == *name),
+    };
     let mut placed: SmallVec<[Option<Tensor>; 2]> = specs.iter().map(|_| None).collect();
     let mut unknown = false;
     for (i, (name, tensor)) in inputs.iter().enumerate() {
-        // Callers mostly keep the signature's order; then this is one comparison.
-        let at = if specs[i].name == *name { Some(i) } else { specs.iter().position(|s| s.name == *name) };
-        match at {
+        match place(i, name) {
             Some(at) if !specs[at].takes(tensor.dtype()) => {
                 return Err(wrong_dtype(at, &specs[at], tensor.dtype()));
             }
@@ -141,17 +151,17 @@ fn place_inputs(signature: &Signature, inputs: NamedTensors) -> Result<SmallVec<
             None => unknown = true,
         }
     }
-    if unknown {
-        return Err(missing_input(signature, &inputs));
+    if short || unknown {
+        check_names(signature, &inputs)?;
     }
     for (i, (name, tensor)) in inputs.into_iter().enumerate() {
-        let at = if specs[i].name == name { Some(i) } else { specs.iter().position(|s| s.name == name) };
-        if let Some(at) = at {
+        if let Some(at) = place(i, &name) {
             placed[at] = Some(tensor);
         }
     }
-    // As many distinct known names as there are specs: every place is filled.
-    Ok(placed.into_iter().flatten().collect())
+    let default = |spec: &TensorSpec| spec.default.as_deref().cloned();
+    // The names were checked, so that nothing is missing any more.
+    Ok(placed.into_iter().zip(specs).filter_map(|(given, spec)| given.or_else(|| default(spec))).collect())
 }
 
 #[cold]
@@ -188,17 +198,31 @@ fn wrong_number_of_inputs(signature: &Signature, inputs: &NamedTensors) -> Servi
     ))
 }
 
-/// As many inputs as stated, and one of them under a name that is not stated:
-/// then a stated one is missing, and the reference names that.
-fn missing_input(signature: &Signature, inputs: &NamedTensors) -> ServingError {
-    let sent = sent(inputs);
-    let missing = signature.inputs.iter().find(|spec| !sent.contains(&*spec.name));
-    let alias = missing.map_or("", |spec| &*spec.name);
-    ServingError::invalid_argument(format!(
-        "Signature input alias: {alias}(feed name: {alias}:0) not found in request and no default value \
-         provided. Inputs expected to be in the request {{{}}}, or default input alias set: ",
-        joined(stated(signature).into_iter()),
-    ))
+/// Whether each input is in the request or has a default, and each in the request is
+/// one of the signature's.
+#[cold]
+fn check_names(signature: &Signature, inputs: &NamedTensors) -> Result<(), ServingError> {
+    let (sent, stated) = (sent(inputs), stated(signature));
+    let missing = |spec: &&TensorSpec| spec.default.is_none() && !sent.contains(&*spec.name);
+    if let Some(spec) = signature.inputs.iter().find(missing) {
+        let with_default = signature.inputs.iter().filter(|spec| spec.default.is_some());
+        return Err(ServingError::invalid_argument(format!(
+            "Signature input alias: {}(feed name: {}) not found in request and no default value \
+             provided. Inputs expected to be in the request {{{}}}, or default input alias set: {}",
+            spec.name,
+            spec.tensor_name(),
+            joined(stated.into_iter()),
+            joined(with_default.map(|spec| &*spec.name)),
+        )));
+    }
+    if sent.iter().any(|name| !stated.contains(name)) {
+        return Err(ServingError::invalid_argument(format!(
+            "Inputs contains invalid name. Used request inputs: {}, request input: {}",
+            joined(sent.intersection(&stated).copied()),
+            joined(sent.iter().copied()),
+        )));
+    }
+    Ok(())
 }
 
 /// The positions of the wanted outputs; all of them when none is named.
@@ -284,6 +308,38 @@ mod tests {
             "Signature input alias: b(feed name: b:0) not found in request and no default value provided. \
              Inputs expected to be in the request {a,b}, or default input alias set: ",
         );
+    }
+
+    /// `a` as it is, `b` with a default.
+    fn with_default() -> Signature {
+        let mut signature = signature();
+        signature.inputs[1].default = Some(std::sync::Arc::new(Tensor::vector(vec![9f64].into())));
+        signature
+    }
+
+    #[test]
+    fn an_input_with_a_default_may_be_left_out() {
+        let placed = place_inputs(&with_default(), inputs(&["a"])).unwrap();
+        assert_eq!(placed.to_vec(), [Tensor::vector(vec![0f32].into()), Tensor::vector(vec![9f64].into())]);
+        // What is sent counts.
+        let placed = place_inputs(&with_default(), inputs(&["a", "b"])).unwrap();
+        assert_eq!(placed[1], Tensor::vector(vec![1f32].into()));
+        for (names, want) in [
+            (
+                &["b"][..],
+                "Signature input alias: a(feed name: a:0) not found in request and no default value provided. \
+                 Inputs expected to be in the request {a,b}, or default input alias set: b",
+            ),
+            (&["a", "c"], "Inputs contains invalid name. Used request inputs: a, request input: a,c"),
+            (
+                &["a", "b", "c"],
+                "input size does not match signature: 3!=2 len({a,b,c}) != len({a,b}). Sent extra: {c}. \
+                 Missing but required: {}.",
+            ),
+        ] {
+            let error = place_inputs(&with_default(), inputs(names)).unwrap_err();
+            assert_eq!((error.code(), error.message()), (Code::InvalidArgument, want), "{names:?}");
+        }
     }
 
     #[test]

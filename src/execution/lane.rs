@@ -154,7 +154,7 @@ impl Lane {
     /// first idea of the cost. A model that does not like zeros is measured by
     /// its first request.
     fn warm_up(&self) {
-        let signature = &self.servable.signatures()[0];
+        let Some(signature) = self.servable.signatures().iter().next() else { return };
         let zeros: Option<SmallVec<[Tensor; 2]>> =
             signature.inputs.iter().map(|spec| zeros(spec.dtype, spec.dims.as_deref()?)).collect();
         let Some(inputs) = zeros else { return };

@@ -6,8 +6,10 @@ mod signature;
 
 pub use signature::{Accepts, Dims, Method, Signature, Signatures, TensorSpec};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::error::Code;
 use crate::tensor::Tensor;
 
 /// The name that an empty signature name means. Source: TensorFlow SavedModel.
@@ -35,6 +37,9 @@ pub enum RunError {
     /// Ours, or the model's.
     #[error("{0}")]
     Internal(String),
+    /// What a runtime with status codes of its own answered, in its words.
+    #[error("{1}")]
+    Status(Code, String),
 }
 
 /// Which engine runs a model, for the log, the status and the metadata.
@@ -54,8 +59,15 @@ pub trait Servable: Send + Sync + std::fmt::Debug + 'static {
     /// The kind of model file it came from: `sklearn`, `onnx`, …
     fn platform(&self) -> &'static str;
 
-    /// What it takes and gives. Never empty: [`DEFAULT_SIGNATURE`] is there.
+    /// What it takes and gives.
     fn signatures(&self) -> &Signatures;
+
+    /// The signatures as the model's own file states them, where it does: a serialized
+    /// `tensorflow.serving.SignatureDefMap`, for GetModelMetadata. Those that cannot be
+    /// called are in it too.
+    fn signature_defs(&self) -> Option<Bytes> {
+        None
+    }
 
     /// Which engine runs it.
     fn about(&self) -> About {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::DEFAULT_SIGNATURE;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// The dimensions that a signature states; `None` in a place is "any", the
 /// wire's -1.
@@ -21,7 +21,7 @@ pub enum Accepts {
 }
 
 /// One input or output of a signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TensorSpec {
     /// The alias that clients use.
     pub name: Arc<str>,
@@ -31,13 +31,24 @@ pub struct TensorSpec {
     pub dims: Option<Dims>,
     /// Which dtypes are taken. Without meaning for an output.
     pub accepts: Accepts,
+    /// The tensor's name in the model's graph, where it has one of its own.
+    pub tensor: Option<Arc<str>>,
+    /// What an input is when a request leaves it out; without one it may not.
+    pub default: Option<Arc<Tensor>>,
 }
 
 impl TensorSpec {
     /// A spec of known rank that takes its own dtype only.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, dtype: DType, dims: &[Option<usize>]) -> Self {
-        Self { name: name.into(), dtype, dims: Some(dims.into()), accepts: Accepts::Exactly }
+        Self {
+            name: name.into(),
+            dtype,
+            dims: Some(dims.into()),
+            accepts: Accepts::Exactly,
+            tensor: None,
+            default: None,
+        }
     }
 
     /// The same, taking any real number.
@@ -47,11 +58,11 @@ impl TensorSpec {
         self
     }
 
-    /// The tensor's name as a graph would have it, `<node>:<output>`, for clients
-    /// that split it. The node is the alias.
+    /// The tensor's name in the graph, `<node>:<output>`. Where the model has no
+    /// graph, the node is the alias, for clients that split the name.
     #[must_use]
     pub fn tensor_name(&self) -> String {
-        format!("{}:0", self.name)
+        self.tensor.as_ref().map_or_else(|| format!("{}:0", self.name), ToString::to_string)
     }
 
     /// Whether a tensor of this dtype may be given for it.
@@ -95,7 +106,7 @@ impl Method {
 }
 
 /// One entry point of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
     /// Its name: `serving_default`, `predict_proba`, …
     pub name: Arc<str>,
@@ -108,28 +119,47 @@ pub struct Signature {
 }
 
 /// The entry points of a model, in a fixed order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signatures(Vec<Signature>);
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signatures {
+    callable: Vec<Signature>,
+    /// Names of those that cannot be called, and why.
+    refused: Vec<(Arc<str>, Arc<str>)>,
+}
 
 impl Signatures {
     /// Keeps them in the order given, which is the order of
-    /// [`Call::signature`](super::Call::signature).
+    /// [`Call::signature`](super::Call::signature). The first one is what a model is
+    /// measured with. Most engines give a [`DEFAULT_SIGNATURE`]; a model that has its
+    /// signatures from its file may lack one.
     ///
     /// # Panics
-    /// When two share a name or [`DEFAULT_SIGNATURE`] is absent: an engine's bug.
+    /// When two share a name: an engine's bug.
     #[must_use]
     pub fn new(signatures: Vec<Signature>) -> Self {
         let names: std::collections::BTreeSet<&str> = signatures.iter().map(|s| &*s.name).collect();
         assert_eq!(names.len(), signatures.len(), "two signatures of one name");
-        assert!(names.contains(DEFAULT_SIGNATURE), "an engine gave no {DEFAULT_SIGNATURE}");
-        Self(signatures)
+        Self { callable: signatures, refused: Vec::new() }
+    }
+
+    /// The same, with the names of those that the model has and no request can call,
+    /// and why each cannot.
+    #[must_use]
+    pub fn with_refused(self, refused: Vec<(Arc<str>, Arc<str>)>) -> Self {
+        Self { refused, ..self }
+    }
+
+    /// Why the signature of this name cannot be called, if the model has one that cannot.
+    #[must_use]
+    pub fn refusal(&self, name: &str) -> Option<&str> {
+        let name = if name.is_empty() { DEFAULT_SIGNATURE } else { name };
+        self.refused.iter().find(|(refused, _)| **refused == *name).map(|(_, why)| &**why)
     }
 
     /// Position and signature of this name; an empty name is [`DEFAULT_SIGNATURE`].
     #[must_use]
     pub fn find(&self, name: &str) -> Option<(usize, &Signature)> {
         let name = if name.is_empty() { DEFAULT_SIGNATURE } else { name };
-        self.0.iter().enumerate().find(|(_, signature)| &*signature.name == name)
+        self.callable.iter().enumerate().find(|(_, signature)| &*signature.name == name)
     }
 
     /// Position and signature for a caller who wants `method` and may have given no
@@ -147,7 +177,7 @@ impl Signatures {
 
     /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Signature> {
-        self.0.iter()
+        self.callable.iter()
     }
 }
 
@@ -155,6 +185,6 @@ impl std::ops::Index<usize> for Signatures {
     type Output = Signature;
 
     fn index(&self, position: usize) -> &Signature {
-        &self.0[position]
+        &self.callable[position]
     }
 }

@@ -141,6 +141,10 @@ impl Storage for DiskStorage {
             self.root.join(path).display().to_string()
         }
     }
+
+    fn local_path(&self, path: &str) -> Result<Option<PathBuf>, StorageError> {
+        self.resolve(path).map(Some)
+    }
 }
 
 /// `path` without links, if it lies below `root`, which has none either.
@@ -248,6 +252,28 @@ mod tests {
             assert!(matches!(storage.list(path), Err(StorageError::NotAPath(_))), "{path}");
             assert!(matches!(storage.stat(path), Err(StorageError::NotAPath(_))), "{path}");
         }
+    }
+
+    #[test]
+    fn links_are_looked_at_for_who_opens_files_themselves() {
+        let outside = tempfile::tempdir().unwrap();
+        write(outside.path().join("secret"), b"s").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        create_dir_all(dir.path().join("1/variables/deep")).unwrap();
+        write(dir.path().join("1/shared"), b"s").unwrap();
+        symlink(dir.path().join("1/shared"), dir.path().join("1/variables/within")).unwrap();
+        let model = |links| {
+            let storage = DiskStorage::new(dir.path().to_owned(), links);
+            super::super::ModelDir::new(std::sync::Arc::new(storage), "1")
+        };
+        model(LinkPolicy::Within).check_links("variables").unwrap();
+        let place = model(LinkPolicy::Within).local_path().unwrap().unwrap();
+        assert_eq!(place, dir.path().canonicalize().unwrap().join("1"));
+
+        symlink(outside.path().join("secret"), dir.path().join("1/variables/deep/out")).unwrap();
+        let refused = model(LinkPolicy::Within).check_links("variables").unwrap_err().to_string();
+        assert!(refused.contains("1/variables/deep/out: ") && refused.contains("leads out of"), "{refused}");
+        model(LinkPolicy::Follow).check_links("variables").unwrap();
     }
 
     #[test]

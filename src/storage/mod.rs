@@ -8,6 +8,7 @@ pub use disk::{DiskStorage, LinkPolicy};
 pub use memory::{MemoryCalls, MemoryStorage};
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -85,6 +86,21 @@ pub enum StorageError {
         /// The bound.
         bytes_max: u64,
     },
+    /// There is something of this name that cannot be read, or may not be.
+    #[error("{path}: {why}")]
+    Unreachable {
+        /// What it is.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// A folder is wider or deeper than anything that is looked through.
+    #[error(
+        "{0} has more than {max} entries, or folders more than {depth} deep",
+        max = limits::VERSION_TREE_ENTRIES_MAX,
+        depth = limits::VERSION_TREE_DEPTH_MAX
+    )]
+    TooManyEntries(String),
     /// The system said no.
     #[error("cannot read {path}: {source}")]
     Io {
@@ -125,6 +141,17 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
 
     /// How a person would name this path: `/srv/models/prices/1`.
     fn display(&self, path: &str) -> String;
+
+    /// Where on this machine's disk the path lies, for libraries that open files
+    /// themselves; `None` where it does not lie on one. What lies below it may still
+    /// be a link to elsewhere: see [`ModelDir::check_links`].
+    ///
+    /// # Errors
+    /// [`StorageError`] when it is absent, or leads out of the root.
+    fn local_path(&self, path: &str) -> Result<Option<PathBuf>, StorageError> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// The components of `path`: none for the root, `""`.
@@ -200,6 +227,50 @@ impl ModelDir {
         bytes
     }
 
+    /// The folder on this machine's disk; `None` where it does not lie on one.
+    ///
+    /// # Errors
+    /// As [`Storage::local_path`].
+    pub fn local_path(&self) -> Result<Option<PathBuf>, StorageError> {
+        self.storage.local_path(&self.folder)
+    }
+
+    /// Looks at everything in `folder`, a folder of this one, and in the folders below,
+    /// so that a library which opens files itself meets no link that may not be followed.
+    /// No such folder is nothing to look at.
+    ///
+    /// # Errors
+    /// [`StorageError::Unreachable`] for the first that is neither file nor folder or
+    /// leads out of the root, [`StorageError::TooManyEntries`] past the bounds, and as
+    /// [`Storage::list`].
+    pub fn check_links(&self, folder: &str) -> Result<(), StorageError> {
+        let mut folders = vec![(folder.to_owned(), 0)];
+        let mut entries = 0;
+        while let Some((folder, depth)) = folders.pop() {
+            let listed = match self.storage.list(&self.path_of(&folder)) {
+                Err(StorageError::NotFound(_)) if depth == 0 => continue,
+                listed => listed?,
+            };
+            for entry in listed {
+                entries += 1;
+                let path = format!("{folder}/{}", entry.name);
+                match entry.kind {
+                    EntryKind::Unreachable { why } => {
+                        return Err(StorageError::Unreachable { path: self.display(&path), why });
+                    }
+                    EntryKind::Folder { .. } if depth < limits::VERSION_TREE_DEPTH_MAX => {
+                        folders.push((path, depth + 1));
+                    }
+                    EntryKind::File { .. } if entries <= limits::VERSION_TREE_ENTRIES_MAX => {}
+                    EntryKind::Folder { .. } | EntryKind::File { .. } => {
+                        return Err(StorageError::TooManyEntries(self.display(&folder)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// How a person would name a file in it, or the folder itself for `""`.
     #[must_use]
     pub fn display(&self, name: &str) -> String {
@@ -241,6 +312,16 @@ mod tests {
         storage.write("m/2/model.pkl", &b"other"[..]);
         let dir = |folder| ModelDir::new(Arc::clone(&storage) as Arc<dyn Storage>, folder);
         assert_eq!((dir("m/1").bytes(), dir("m/2").bytes(), dir("m/3").bytes()), (8, 5, 0));
+    }
+
+    #[test]
+    fn what_does_not_lie_on_a_disk_has_no_path_there() {
+        let storage = Arc::new(MemoryStorage::new());
+        storage.write("m/1/variables/a", &b"1"[..]);
+        let dir = ModelDir::new(storage, "m/1");
+        assert!(dir.local_path().unwrap().is_none());
+        dir.check_links("variables").unwrap();
+        dir.check_links("assets").unwrap();
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl Door {
         }
         let (query, _) = query(spec);
         let handle = self.plane.find(&query)?;
-        let map = signature_def::signature_def_map(handle.servable().signatures());
+        let map = signature_def::stated(handle.servable());
         let any = prost_types::Any {
             type_url: "type.googleapis.com/tensorflow.serving.SignatureDefMap".to_owned(),
             value: map.encode_to_vec(),

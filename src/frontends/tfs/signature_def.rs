@@ -1,11 +1,22 @@
 //! A model's signatures as `tensorflow.SignatureDef`: what GetModelMetadata answers with.
 
+use prost::Message as _;
+
 use crate::proto::tensorflow::serving::SignatureDefMap;
 use crate::proto::tensorflow::tensor_info::Encoding;
 use crate::proto::tensorflow::{SignatureDef, TensorInfo, TensorShapeProto};
-use crate::servable::{Signature, Signatures, TensorSpec};
+use crate::servable::{Servable, Signature, Signatures, TensorSpec};
 
 use super::tensor_proto::shape_proto;
+
+/// What a model's file states, where it does; else what its signatures are.
+#[must_use]
+pub fn stated(servable: &dyn Servable) -> SignatureDefMap {
+    servable
+        .signature_defs()
+        .and_then(|bytes| SignatureDefMap::decode(bytes).ok())
+        .unwrap_or_else(|| signature_def_map(servable.signatures()))
+}
 
 /// All signatures by name.
 #[must_use]

@@ -12,6 +12,7 @@
 mod coding;
 mod examples;
 mod json;
+mod metadata;
 mod number;
 mod openapi;
 mod path;
@@ -35,6 +36,7 @@ use self::path::{NoRoute, Route, Verb};
 pub use self::recorded::{bodies, recorded};
 use self::request::{Format, Request};
 use super::prediction_log::Recording;
+use super::signature_def;
 use super::tensor_proto::Form;
 use super::{grpc, inference};
 use crate::dataplane::{DataPlane, Inference, Predict, Predicted};
@@ -255,7 +257,7 @@ impl Door {
     fn metadata(&self, query: ModelQuery) -> Answer {
         let handle = self.plane.find(&query)?;
         let version = handle.id().version.get();
-        Ok(answer(JSON, status::metadata(&query.name, version, handle.servable().signatures())))
+        Ok(answer(JSON, metadata::metadata(&query.name, version, &signature_def::stated(handle.servable()))))
     }
 
     /// Made aside: of a thousand models it takes longer than other requests should wait.
