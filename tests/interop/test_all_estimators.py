@@ -39,10 +39,10 @@ GOLDENS = HERE.parents[1] / "tests" / "golden" / "sklearn"
 NOT_SERVED = json.loads((HERE / "not_served.json").read_text(encoding="utf-8"))
 RELATIVE = 1e-9
 # Methods that answer for new samples with one row each, and what is no such answer: what
-# depends on chance, and neighbours within a radius, of which every row has its own number.
+# depends on chance.
 METHODS = [
     "predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "decision_function",
-    "score_samples", "mahalanobis", "apply", "transform", "inverse_transform", "kneighbors",
+    "score_samples", "mahalanobis", "apply", "transform", "inverse_transform", "kneighbors", "radius_neighbors",
 ]
 CHANCE = {("BernoulliRBM", "score_samples")}
 # These move on to look for a fixed point whose place depends on all rows that are asked together.
@@ -138,6 +138,26 @@ def instances():
     return found
 
 
+class Rows(list):
+    """An answer of a different number of values in each row, which is JSON."""
+
+
+def same_rows(got, want):
+    """None, or how JSON rows differ from lists and dicts."""
+    if got.shape != (len(want),):
+        return f"shape {got.shape}, expected ({len(want)},)"
+    for row, expected in zip(map(json.loads, got.tolist()), want):
+        if isinstance(expected, dict):
+            if list(row) != list(expected):
+                return "other names"
+            row, expected = list(row.values()), list(expected.values())
+        row, expected = np.asarray(row), np.asarray(expected)
+        numbers = expected.dtype.kind == "f" and row.dtype.kind == "f" and row.shape == expected.shape
+        if not (np.allclose(row, expected, rtol=RELATIVE, atol=1e-13) if numbers else row.tolist() == expected.tolist()):
+            return "other values"
+    return None
+
+
 def answers_of(name, model, asked):
     """method -> (what it is asked with, {output: array}) of all that scikit-learn itself answers."""
     answered = {}
@@ -151,8 +171,15 @@ def answers_of(name, model, asked):
             answer = getattr(model, method)(given)
         except (NotFittedError, NotImplementedError, AttributeError, ValueError, TypeError):
             continue
-        if method == "inverse_transform" and name in ("CountVectorizer", "TfidfVectorizer", "DictVectorizer", "MultiLabelBinarizer"):
-            continue  # Lists of different lengths.
+        if method == "inverse_transform" and isinstance(answer, list):
+            answered[method] = (given, {"outputs": Rows(answer)})
+            continue
+        if method == "radius_neighbors":
+            # Ours are in the order that they were fitted in.
+            by = [np.argsort(row, kind="stable") for row in answer[1]]
+            outputs = zip(("distances", "indices"), answer)
+            answered[method] = (given, {name: Rows(row[order] for row, order in zip(rows, by)) for name, rows in outputs})
+            continue
         if method == "kneighbors":
             outputs = {"distances": answer[0], "indices": answer[1]}
         elif isinstance(answer, list) and answer and isinstance(answer[0], np.ndarray):
@@ -181,6 +208,8 @@ def as_inputs(given, signature):
 
 def same(name, got, want):
     """None, or how they differ."""
+    if isinstance(want, Rows):
+        return same_rows(got, want)
     want = np.asarray(want)
     if got.shape != want.shape:
         return f"shape {got.shape}, expected {want.shape}"

@@ -32,13 +32,17 @@ pub(super) enum Method {
     NeighborDistances,
     /// `kneighbors(X)[1]`.
     NeighborIndices,
+    /// `radius_neighbors(X)[0]`.
+    RadiusDistances,
+    /// `radius_neighbors(X)[1]`.
+    RadiusIndices,
     /// What each feature contributed, and the mean: no method of scikit-learn's.
     Contributions,
 }
 
 impl Method {
     /// scikit-learn's names of all of them.
-    pub(super) const NAMES: [&'static str; 13] = [
+    pub(super) const NAMES: [&'static str; 16] = [
         "predict",
         "predict_proba",
         "predict_log_proba",
@@ -52,6 +56,9 @@ impl Method {
         "inverse_transform",
         "kneighbors",
         "kneighbors_graph",
+        "radius_neighbors",
+        "radius_neighbors_graph",
+        "decision_path",
     ];
 
     /// The signature that it belongs to: scikit-learn's name of the method, where it has one.
@@ -70,6 +77,7 @@ impl Method {
             Self::Transform => "transform",
             Self::InverseTransform => "inverse_transform",
             Self::NeighborDistances | Self::NeighborIndices => "kneighbors",
+            Self::RadiusDistances | Self::RadiusIndices => "radius_neighbors",
             Self::Contributions => "contributions",
         }
     }
@@ -80,8 +88,8 @@ impl Method {
             Self::PredictProbaOf(i) | Self::PredictLogProbaOf(i) => format!("outputs_{i}").into(),
             Self::LatentMean => "latent_mean".into(),
             Self::LatentVariance => "latent_variance".into(),
-            Self::NeighborDistances => "distances".into(),
-            Self::NeighborIndices => "indices".into(),
+            Self::NeighborDistances | Self::RadiusDistances => "distances".into(),
+            Self::NeighborIndices | Self::RadiusIndices => "indices".into(),
             _ => "outputs".into(),
         }
     }
@@ -162,6 +170,12 @@ impl Spec {
     /// `transform` into so many columns.
     pub(super) fn transform(columns: usize) -> Self {
         Self::new(Method::Transform, DType::Double, Gives::Columns(columns))
+    }
+
+    /// `inverse_transform` of so many columns into one JSON text a row.
+    pub(super) fn inverse_into_json(takes: usize) -> Self {
+        let takes = Takes::Matrix(takes);
+        Self { takes, ..Self::new(Method::InverseTransform, DType::String, Gives::One) }
     }
 
     /// `inverse_transform` of so many columns into `columns`.

@@ -121,7 +121,11 @@ fn methods(
     if all.clone().all(|step| step.facts().spec(Method::InverseTransform).is_some()) {
         let end = all.last().and_then(|step| step.facts().spec(Method::InverseTransform));
         let takes = end.map_or(Takes::Matrix(width), |spec| spec.takes);
-        methods.push(Spec { takes, ..Spec::inverse_transform(width, n_features) });
+        // The first step's is what comes out: text of an encoder, JSON of a vectoriser.
+        let first = transforms.first().map(|step| &**step).or(last);
+        let first = first.and_then(|step| step.facts().spec(Method::InverseTransform));
+        let first = first.map_or_else(|| Spec::inverse_transform(width, n_features), |first| *first);
+        methods.push(Spec { takes, ..first });
     }
     methods
 }

@@ -15,7 +15,8 @@ after a method], "feature_names": [..] or null, "asks": [{"signature", "input": 
 An input is {"kind": "matrix" | "vector" | "texts" | "table", ...}: a matrix and a vector
 of numbers are an array, texts a list of strings, a table {"columns": [{"name", "values"}]}.
 An array is {"dtype", "shape", "values"}, values flat and row-major, floats as shortest
-round-trip decimals or "nan", "inf", "-inf".
+round-trip decimals or "nan", "inf", "-inf". What has a different number of values in each
+row is {"dtype": "json", "shape", "values"}, each value a list or an object.
 """
 
 import base64
@@ -41,7 +42,7 @@ CONTAINERS = ("joblib", "joblib_zlib", "pickle_2", "pickle_4", "pickle_5")
 # scikit-learn's methods that answer for samples which were not fitted.
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples",
-    "mahalanobis", "apply", "transform", "inverse_transform", "kneighbors",
+    "mahalanobis", "apply", "transform", "inverse_transform", "kneighbors", "radius_neighbors",
 )
 
 
@@ -86,6 +87,13 @@ def array(values):
     return {"dtype": "str", "shape": list(values.shape), "values": [str(v) for v in flat]}
 
 
+def ragged(rows):
+    """An answer whose rows are lists, or dicts, of different lengths."""
+    plain = lambda value: value.item() if isinstance(value, np.generic) else value  # noqa: E731
+    values = [{str(n): plain(v) for n, v in row.items()} if isinstance(row, dict) else [plain(v) for v in row] for row in rows]
+    return {"dtype": "json", "shape": [len(values)], "values": values}
+
+
 def encoded(values):
     """What a model is given: a data frame, a list of texts or of records, numbers or an array of objects."""
     if isinstance(values, pd.DataFrame):
@@ -108,6 +116,12 @@ def answers(model, method, given):
     answer = getattr(model, method)(given)
     if method == "kneighbors":
         return {"distances": array(answer[0]), "indices": array(answer[1])}
+    if method == "radius_neighbors":
+        # Trees give them in an order of their own.
+        order = [np.argsort(row, kind="stable") for row in answer[1]]
+        return {name: ragged(row[by] for row, by in zip(rows, order)) for name, rows in zip(("distances", "indices"), answer)}
+    if method == "inverse_transform" and isinstance(answer, list):
+        return {"outputs": ragged(answer)}
     if isinstance(answer, list):
         return {f"outputs_{i}": array(one) for i, one in enumerate(answer)}
     return {"outputs": array(answer)}
@@ -164,7 +178,8 @@ def main():
             signatures.append(method)
             asks.append({"signature": method, "input": input_name(asked), "outputs": outputs})
         for signature, function in (also or {}).items():
-            outputs = {output: array(values) for output, values in function(model, given).items()}
+            outputs = function(model, given)
+            outputs = {output: values if isinstance(values, dict) else array(values) for output, values in outputs.items()}
             signatures.append(signature)
             asks.append({"signature": signature, "input": input_name(given), "outputs": outputs})
         refused = []

@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 use serde_json::Value;
 
 use super::categories::Categories;
-use crate::engines::sklearn::json_rows::{read, unexpected};
+use crate::engines::sklearn::json_rows::{JsonRows, read, unexpected};
 use crate::engines::sklearn::labels::{Labels, python_float, python_repr};
 use crate::engines::sklearn::math::argmax;
 use crate::engines::sklearn::samples::{Column, Kind, Samples};
@@ -96,7 +96,7 @@ fn build(part: &Part<'_>, how: How) -> Result<Box<dyn Estimator>, ModelError> {
             let gives = Gives::Columns(count);
             vec![transform(gives), inverse(Takes::Matrix(count), DType::Int64, gives)]
         }
-        How::Lists => vec![transform(Gives::Columns(count))],
+        How::Lists => vec![transform(Gives::Columns(count)), Spec::inverse_into_json(count)],
     };
     let width = if matches!(how, How::Indicators { .. }) { count } else { 1 };
     let class = part.class;
@@ -176,12 +176,33 @@ impl Encoder {
         Ok(all)
     }
 
+    /// Source: `MultiLabelBinarizer.inverse_transform`.
+    fn invert_lists(&self, x: ArrayView2<'_, f64>) -> Result<Elements, RunError> {
+        let mut strange: Vec<f64> = x.iter().copied().filter(|value| !matches!(value, 0.0 | 1.0)).collect();
+        if !strange.is_empty() {
+            strange.sort_by(f64::total_cmp);
+            strange.dedup();
+            let each: Vec<String> = strange.into_iter().take(8).map(shown).collect();
+            return Err(RunError::InvalidInput(format!(
+                "Expected only 0s and 1s in label indicator. Also got [{}]",
+                each.join(" ")
+            )));
+        }
+        let mut rows = JsonRows::new(self.facts.class);
+        for row in x.rows() {
+            let places = row.iter().enumerate().filter(|(_, value)| **value != 0.0);
+            rows.push_labels(&self.labels, places.map(|(place, _)| place))?;
+        }
+        rows.into_tensor().map(|tensor| tensor.elements().clone())
+    }
+
     fn invert(&self, x: ArrayView2<'_, f64>) -> Result<Elements, RunError> {
         let count = self.labels.len();
         #[allow(clippy::cast_precision_loss, reason = "as scikit-learn's halves are")]
         let threshold = |low: i64, high: i64| (high as f64 + low as f64) / 2.0;
         Ok(match self.how {
-            How::Place | How::Lists => {
+            How::Lists => return self.invert_lists(x),
+            How::Place => {
                 #[allow(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,

@@ -4,6 +4,7 @@ use ndarray::ArrayView2;
 
 use super::metric::Fitted;
 use super::search::{Reach, Search};
+use crate::engines::sklearn::json_rows::JsonRows;
 use crate::engines::sklearn::samples::{Csr, Frame, Samples};
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{
@@ -29,6 +30,33 @@ pub(super) fn kneighbors(count: usize) -> [Spec; 2] {
         Spec::new(Method::NeighborDistances, DType::Double, Gives::Columns(count)),
         Spec::new(Method::NeighborIndices, DType::Int64, Gives::Columns(count)),
     ]
+}
+
+/// The methods that tell the neighbours within a radius, one JSON list for each sample.
+pub(super) fn radius_neighbors() -> [Spec; 2] {
+    [Method::RadiusDistances, Method::RadiusIndices]
+        .map(|method| Spec::new(method, DType::String, Gives::One))
+}
+
+/// What `radius_neighbors` answers, in the order that the neighbours were fitted in: that of
+/// scikit-learn's brute force. Its trees have orders of their own.
+pub(super) fn answer_radius(
+    class: &'static str,
+    fitted: &Fitted,
+    x: ArrayView2<'_, f64>,
+    radius: f64,
+    method: Method,
+) -> Result<Tensor, RunError> {
+    let mut rows = JsonRows::new(class);
+    let mut search = Search::new(fitted);
+    for row in flat(&x).chunks_exact(fitted.features().max(1)) {
+        let found = search.of(row, Reach::Radius(radius)).iter();
+        match method {
+            Method::RadiusDistances => rows.push_list(found.map(|neighbor| neighbor.distance))?,
+            _ => rows.push_list(found.map(|neighbor| neighbor.place))?,
+        }
+    }
+    rows.into_tensor()
 }
 
 /// What `kneighbors` answers: distances, or places.
@@ -58,6 +86,8 @@ struct Neighbors {
     facts: Facts,
     fitted: Fitted,
     count: usize,
+    /// Of one that looks within it, too.
+    radius: Option<f64>,
     /// Of a transformer, what it makes a graph of.
     graph: Option<Graph>,
 }
@@ -74,8 +104,13 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let fitted = Fitted::read(part)?;
     let n_features = part.n_features(fitted.features(), "_fit_X")?;
     let count = n_neighbors(part, "n_neighbors", &fitted)?;
-    let facts = Facts::new(part, n_features, Check::Finite, kneighbors(count).to_vec())?;
-    Ok(Box::new(Neighbors { facts, fitted, count, graph: None }))
+    let mut methods = kneighbors(count).to_vec();
+    let radius = part.attr("radius").map(|_| part.number("radius")).transpose()?;
+    if radius.is_some() {
+        methods.extend(radius_neighbors());
+    }
+    let facts = Facts::new(part, n_features, Check::Finite, methods)?;
+    Ok(Box::new(Neighbors { facts, fitted, count, radius, graph: None }))
 }
 
 /// `KNeighborsTransformer` and `RadiusNeighborsTransformer`. Source: `sklearn.neighbors._graph`.
@@ -84,7 +119,7 @@ pub(super) fn build_graph(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelEr
     let n_features = part.n_features(fitted.features(), "_fit_X")?;
     let distances = part.one_of("mode", "distance", &["distance", "connectivity"])? == "distance";
     let mut methods = vec![Spec::transform(fitted.len())];
-    let (count, reach) = if part.class == "KNeighborsTransformer" {
+    let (count, reach, radius) = if part.class == "KNeighborsTransformer" {
         let count = n_neighbors(part, "n_neighbors", &fitted)?;
         methods.extend(kneighbors(count));
         // A sample of the fitted ones is its own neighbour, at a distance that says nothing.
@@ -93,12 +128,14 @@ pub(super) fn build_graph(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelEr
             let why = format!("is {count}; with distances it has to be less than {}", fitted.len());
             return Err(part.refuse("n_neighbors", why));
         }
-        (count, Reach::Nearest(reach))
+        (count, Reach::Nearest(reach), None)
     } else {
-        (0, Reach::Radius(part.number("radius")?))
+        let radius = part.number("radius")?;
+        methods.extend(radius_neighbors());
+        (0, Reach::Radius(radius), Some(radius))
     };
     let facts = Facts::new(part, n_features, Check::Finite, methods)?;
-    Ok(Box::new(Neighbors { facts, fitted, count, graph: Some(Graph { reach, distances }) }))
+    Ok(Box::new(Neighbors { facts, fitted, count, radius, graph: Some(Graph { reach, distances }) }))
 }
 
 impl Neighbors {
@@ -132,6 +169,10 @@ impl Estimator for Neighbors {
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
         for &method in wanted {
+            if let (Method::RadiusDistances | Method::RadiusIndices, Some(radius)) = (method, self.radius) {
+                answers.push(answer_radius(self.facts.class, &self.fitted, x, radius, method)?);
+                continue;
+            }
             answers.push(match (&self.graph, method) {
                 (Some(graph), Method::Transform) => {
                     Frame::Sparse(self.graph_of(x, graph)).into_tensor(self.facts.class)?

@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 
 use super::metric::Fitted;
 use super::search::{Neighbor, Reach, Search, Weights};
-use super::unsupervised::{answer_kneighbors, kneighbors, n_neighbors};
+use super::unsupervised::{answer_kneighbors, answer_radius, kneighbors, n_neighbors, radius_neighbors};
 use crate::engines::sklearn::labels::Labels;
 use crate::engines::sklearn::math::argmax;
 use crate::engines::sklearn::state::Part;
@@ -59,7 +59,7 @@ fn common(part: &Part<'_>) -> Result<(Fitted, usize, Reach, Weights, Vec<Spec>),
         let count = n_neighbors(part, "n_neighbors", &fitted)?;
         (Reach::Nearest(count), kneighbors(count).to_vec())
     } else {
-        (Reach::Radius(part.number("radius")?), Vec::new())
+        (Reach::Radius(part.number("radius")?), radius_neighbors().to_vec())
     };
     Ok((fitted, n_features, reach, weights, methods))
 }
@@ -235,13 +235,26 @@ impl Estimator for Vote {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let is_vote =
-            |method: &Method| !matches!(method, Method::NeighborDistances | Method::NeighborIndices);
+        let is_vote = |method: &Method| {
+            !matches!(
+                method,
+                Method::NeighborDistances
+                    | Method::NeighborIndices
+                    | Method::RadiusDistances
+                    | Method::RadiusIndices
+            )
+        };
         let shares = match &self.target {
             Target::Classes(outputs) if wanted.iter().any(is_vote) => self.shares(x, outputs)?,
             _ => Vec::new(),
         };
         for &method in wanted {
+            if let (Method::RadiusDistances | Method::RadiusIndices, Reach::Radius(radius)) =
+                (method, self.reach)
+            {
+                answers.push(answer_radius(self.facts.class, &self.fitted, x, radius, method)?);
+                continue;
+            }
             let elements = match (&self.target, method) {
                 (_, Method::NeighborDistances | Method::NeighborIndices) => {
                     let count = self.facts.gives(method).columns().unwrap_or(1);

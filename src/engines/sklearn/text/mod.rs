@@ -40,6 +40,35 @@ fn texts<'a>(x: &Samples<'a>, class: &str) -> Result<Cow<'a, [Bytes]>, RunError>
     }
 }
 
+/// The entries of each row that are not 0, by column: what an inverse is asked with.
+fn entries_of(x: Samples<'_>) -> Result<Vec<Vec<(usize, f64)>>, RunError> {
+    let (rows, width) = (x.rows(), x.width());
+    let mut all = vec![Vec::new(); rows];
+    let mut add = |row: usize, column: usize, value: f64| {
+        if !value.is_finite() {
+            // scikit-learn's words; it does not name the input here.
+            let what =
+                if value.is_nan() { "NaN" } else { "infinity or a value too large for dtype('float64')" };
+            return Err(RunError::InvalidInput(format!("Input contains {what}.")));
+        }
+        if value != 0.0 {
+            all[row].push((column, value));
+        }
+        Ok(())
+    };
+    match x {
+        Samples::Dense(x) => x.indexed_iter().try_for_each(|((row, column), &value)| add(row, column, value)),
+        Samples::Sparse(x) => (0..rows).try_for_each(|row| {
+            let (columns, values) = x.row(row);
+            columns.iter().zip(values).try_for_each(|(&column, &value)| add(row, column as usize, value))
+        }),
+        Samples::Texts(_) | Samples::Table(_) => {
+            Err(RunError::Internal(format!("an inverse is given text of width {width}")))
+        }
+    }?;
+    Ok(all)
+}
+
 fn no_text(class: &str) -> RunError {
     RunError::InvalidInput(format!("{class} is given numbers; it expects one text for each sample"))
 }

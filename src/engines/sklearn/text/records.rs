@@ -2,15 +2,16 @@
 //! text holds one in each row, as JSON.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::count::vocabulary;
+use super::count::{Vocabulary, vocabulary};
 use super::hashing::Hasher;
-use super::texts;
+use super::{entries_of, texts};
 use crate::engines::sklearn::attributes::Answers;
-use crate::engines::sklearn::json_rows::{read, unexpected};
+use crate::engines::sklearn::json_rows::{JsonRows, read, unexpected};
 use crate::engines::sklearn::samples::{Csr, Frame, Samples};
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{
@@ -35,7 +36,7 @@ struct Records {
 #[derive(Debug)]
 enum How {
     /// Each name, or name and text, has a column.
-    Known { columns: HashMap<Box<str>, u32>, separator: String },
+    Known { vocabulary: Vocabulary, separator: String },
     /// The hash of each is its column.
     Hashed { hasher: Hasher, of: Of },
 }
@@ -50,9 +51,9 @@ enum Of {
 
 /// Source: `sklearn.feature_extraction.DictVectorizer`.
 pub(super) fn build_dict(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
-    let columns = vocabulary(part)?;
+    let vocabulary = vocabulary(part)?;
     let separator = part.text("separator")?.map_or_else(|| "=".to_owned(), |text| text.into_owned());
-    build(part, columns.len(), How::Known { columns, separator })
+    build(part, vocabulary.terms.len(), How::Known { vocabulary, separator })
 }
 
 /// Source: `sklearn.feature_extraction.FeatureHasher`.
@@ -68,7 +69,10 @@ pub(super) fn build_hasher(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelE
 
 fn build(part: &Part<'_>, width: usize, how: How) -> Result<Box<dyn Estimator>, ModelError> {
     let answers = part.answers("dtype")?;
-    let methods = vec![Spec::new(Method::Transform, answers.dtype(), Gives::Columns(width))];
+    let mut methods = vec![Spec::new(Method::Transform, answers.dtype(), Gives::Columns(width))];
+    if let How::Known { .. } = how {
+        methods.push(Spec::inverse_into_json(width));
+    }
     let facts = Facts::new(part, 1, Check::Width, methods)?.taking(Input::Texts);
     Ok(Box::new(Records { facts, how, answers, single: part.is_single("dtype") }))
 }
@@ -85,7 +89,7 @@ fn number(value: &Value) -> Option<f64> {
 impl Records {
     fn width(&self) -> usize {
         match &self.how {
-            How::Known { columns, .. } => columns.len(),
+            How::Known { vocabulary, .. } => vocabulary.terms.len(),
             How::Hashed { hasher, .. } => hasher.width(),
         }
     }
@@ -96,7 +100,9 @@ impl Records {
         for (i, text) in texts(x, self.facts.class)?.iter().enumerate() {
             entries.clear();
             match &self.how {
-                How::Known { columns, separator } => known(text, i, columns, separator, &mut entries)?,
+                How::Known { vocabulary, separator } => {
+                    known(text, i, &vocabulary.columns, separator, &mut entries)?;
+                }
                 How::Hashed { hasher, of } => hashed(text, i, *hasher, *of, &mut entries)?,
             }
             Hasher::push_row(&mut rows, &mut entries);
@@ -113,7 +119,7 @@ impl Records {
 fn known(
     text: &Bytes,
     i: usize,
-    columns: &HashMap<Box<str>, u32>,
+    columns: &HashMap<Arc<str>, u32>,
     separator: &str,
     entries: &mut Vec<(u32, f64)>,
 ) -> Result<(), RunError> {
@@ -209,6 +215,14 @@ impl Estimator for Records {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        if let (How::Known { vocabulary, .. }, [Method::InverseTransform]) = (&self.how, wanted) {
+            let mut rows = JsonRows::new(self.facts.class);
+            for row in entries_of(x)? {
+                rows.push_object(row.iter().map(|&(column, value)| (&*vocabulary.terms[column], value)))?;
+            }
+            answers.push(rows.into_tensor()?);
+            return Ok(());
+        }
         let rows = self.vectorize(&x)?;
         for _ in wanted {
             bounded(self.facts.class, rows.rows(), rows.width())?;

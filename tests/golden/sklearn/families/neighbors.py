@@ -35,8 +35,9 @@ def cases(case, version):
     add("KNeighborsRegressor fitted on sparse", lambda: KNeighborsRegressor(3), x=csr_matrix(X), y=Y, ask=ASK[2:])
     add("KNeighborsTransformer", lambda: KNeighborsTransformer(n_neighbors=3), ask=ASK[2:], core=True)
     add("KNeighborsTransformer of ones", lambda: KNeighborsTransformer(mode="connectivity", n_neighbors=4))
-    add("RadiusNeighborsTransformer", lambda: RadiusNeighborsTransformer(radius=2.0), ask=ASK[2:], core=True, methods=("transform",))
+    add("RadiusNeighborsTransformer", lambda: RadiusNeighborsTransformer(radius=2.0), ask=ASK[2:], core=True, methods=("transform", "radius_neighbors"))
     add("NearestNeighbors", lambda: NearestNeighbors(n_neighbors=4), core=True)
+    add("NearestNeighbors within 2.5", lambda: NearestNeighbors(n_neighbors=3, radius=2.5, algorithm="brute"), ask=ASK[2:])
     add("NearestNeighbors of distances", lambda: NearestNeighbors(n_neighbors=2, metric="precomputed"),
         x=euclidean_distances(X), ask=euclidean_distances(ASK, X))
     add("RadiusNeighborsClassifier", lambda: RadiusNeighborsClassifier(2.5), y=THREE, core=True)

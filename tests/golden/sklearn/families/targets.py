@@ -33,11 +33,12 @@ def cases(case, version):
     case("LabelBinarizer up to 0", lambda: LabelBinarizer(neg_label=-2, pos_label=0), PAIR)
     case("LabelBinarizer sparse", lambda: LabelBinarizer(sparse_output=True), TEXTS)
     case("LabelBinarizer of indicators", LabelBinarizer, INDICATORS, methods=("transform", "inverse_transform"))
-    case("MultiLabelBinarizer", MultiLabelBinarizer, [["a", "b"], ["c"], []], core=True, methods=("transform",),
-         ask=[["b", "b", "q"], [], ["c", "a"]])
-    case("MultiLabelBinarizer of integers", MultiLabelBinarizer, [[1, 5], [2], []], methods=("transform",), ask=[[5, 9], [2, 1]])
+    case("MultiLabelBinarizer", MultiLabelBinarizer, [["a", "b"], ["c"], []], core=True,
+         methods=("transform", "inverse_transform"), ask=[["b", "b", "q"], [], ["c", "a"]],
+         refuses=[("inverse_transform", np.array([[0, 1, 2], [0, 0, 1]]))])
+    case("MultiLabelBinarizer of integers", MultiLabelBinarizer, [[1, 5], [2], []], methods=("transform", "inverse_transform"), ask=[[5, 9], [2, 1]])
     case("MultiLabelBinarizer sparse", lambda: MultiLabelBinarizer(classes=["z", "a"], sparse_output=True), [["a", "z"], ["a"]],
-         methods=("transform",))
+         methods=("transform", "inverse_transform"))
     if TargetEncoder:
         continuous = rng.normal(size=40)
         three = np.array(["u", "v", "w"], dtype=object)[rng.randint(3, size=40)]

@@ -26,6 +26,7 @@ COUNTS = np.array([[3, 0, 1], [0, 2, 0], [1, 1, 1], [0, 0, 0]], dtype=float)
 RECORDS = [{"city": "Oslo", "rooms": 3, "new": True}, {"city": "Bergen", "rooms": 2.5}, {"rooms": 1, "tags": ["a", "b"]}]
 ASKED = [{"city": "Oslo", "rooms": 7}, {"city": "Paris", "tags": ["b", "c", "b"]}, {}, {"rooms": -0.5, "new": False}]
 ONLY = ("transform",)
+BOTH = ("transform", "inverse_transform")
 
 
 def cases(case, version):
@@ -44,13 +45,13 @@ def cases(case, version):
     }
     core = {"", " of bigrams", " of words' letters", " without stop words", " without accents"}
     for name, how in count.items():
-        case("CountVectorizer" + name, lambda: CountVectorizer(**how), TEXTS, ask=ASK, methods=ONLY, core=name in core)
+        case("CountVectorizer" + name, lambda: CountVectorizer(**how), TEXTS, ask=ASK, methods=BOTH, core=name in core)
     for name, how in {
         "": {}, " sublinear": {"sublinear_tf": True}, " of l1": {"norm": "l1"}, " unnormed": {"norm": None, "smooth_idf": False},
         " without idf": {"use_idf": False}, " of bigrams": {"ngram_range": (1, 2), "binary": True},
     }.items():
-        case("TfidfVectorizer" + name, lambda: TfidfVectorizer(**how), TEXTS, ask=ASK, methods=ONLY, core=name in ("", " sublinear"))
-    case("TfidfVectorizer single", lambda: TfidfVectorizer(dtype=np.float32, sublinear_tf=True), TEXTS, ask=ASK, methods=ONLY,
+        case("TfidfVectorizer" + name, lambda: TfidfVectorizer(**how), TEXTS, ask=ASK, methods=BOTH, core=name in ("", " sublinear"))
+    case("TfidfVectorizer single", lambda: TfidfVectorizer(dtype=np.float32, sublinear_tf=True), TEXTS, ask=ASK, methods=BOTH,
          tolerance=3e-7)
     case("TfidfTransformer", TfidfTransformer, COUNTS, core=True)
     case("TfidfTransformer of counts", lambda: make_pipeline(CountVectorizer(), TfidfTransformer(norm="l1", sublinear_tf=True)),
@@ -62,6 +63,7 @@ def cases(case, version):
         case("HashingVectorizer" + name, lambda: HashingVectorizer(n_features=37, **how), TEXTS, ask=ASK, methods=ONLY, core=not name)
     models(case)
     records(case)
+    case("an inverse through a scaler", lambda: make_pipeline(CountVectorizer(), MaxAbsScaler()), TEXTS, ask=ASK, methods=BOTH)
 
 
 def models(case):
@@ -84,7 +86,7 @@ def models(case):
 
 def records(case):
     for name, how in {"": {}, " dense and unsorted": {"sparse": False, "sort": False}, " separated": {"separator": " is "}}.items():
-        case("DictVectorizer" + name, lambda: DictVectorizer(**how), RECORDS, ask=ASKED, methods=ONLY, core=not name)
+        case("DictVectorizer" + name, lambda: DictVectorizer(**how), RECORDS, ask=ASKED, methods=BOTH, core=not name)
     for name, how, ask in [
         ("", {}, [{"a": 1, "b": "x"}, {"c": -2.5, "a": 0}, {}]),
         (" signless", {"alternate_sign": False}, [{"a": 1, "b": "x"}, {"c": -2.5, "d": 1}]),
