@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::analyzer::Analyzer;
-use super::{entries_of, texts};
 use super::weighing::Weighing;
+use super::{entries_of, texts};
 use crate::engines::sklearn::attributes::Answers;
 use crate::engines::sklearn::json_rows::JsonRows;
 use crate::engines::sklearn::samples::{Csr, Frame, Samples};
