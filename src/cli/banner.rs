@@ -114,17 +114,20 @@ fn spec(spec: &TensorSpec) -> String {
 }
 
 /// Aligned columns, as wide as their widest cell; the last is left ragged.
-fn table(rows: &[[String; 5]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    // An error message may be long; it must not push everything to the right.
-    let widths = [width(0), width(1), width(2), width(3).min(40)];
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        // An error message may be long; it must not push the last column to the right.
+        if column + 2 == N { widest.min(60) } else { widest }
+    };
     let mut out = String::new();
     for row in rows {
         let mut line = String::from(" ");
-        for (cell, width) in row.iter().zip(widths) {
+        for (column, cell) in row.iter().enumerate() {
+            let width = if column + 1 < N { width(column) } else { 0 };
             _ = write!(line, " {cell:<width$} ");
         }
-        _ = writeln!(out, "{}", format!("{line} {}", row[4]).trim_end());
+        _ = writeln!(out, "{}", line.trim_end());
     }
     out
 }

@@ -2,6 +2,7 @@
 //! server, and its end an exit code.
 
 mod banner;
+mod engines;
 mod logging;
 mod record_warmup;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Write a version's warm-up file, from JSON requests or a request log
     #[command(after_help = record_warmup::EXAMPLES, max_term_width = 100)]
     RecordWarmup(record_warmup::RecordFlags),
+    /// Show which engines are there, which version, from where, and how to get what is missing
+    #[command(after_help = engines::EXAMPLES, max_term_width = 100)]
+    Engines(engines::EnginesFlags),
 }
 
 /// How the reference begins what it says of a start that failed.
@@ -89,6 +93,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                     ExitCode::FAILURE
                 }
             };
+        }
+        Some(Command::Engines(flags)) => {
+            // A closed stdout is nothing to complain of.
+            let _ = engines::run(&flags);
+            return ExitCode::SUCCESS;
         }
         None => line.serve,
     };

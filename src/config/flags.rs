@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::batching::BatchingFlags;
 use super::flag_table::OtherFlags;
+use super::libraries::LibraryFlags;
 use super::request_log::RequestLogFlags;
 use super::tls::TlsFlags;
 
@@ -223,15 +224,6 @@ pub struct ServeFlags {
     )]
     pub drain_timeout: f64,
 
-    /// ONNX Runtime's library, for neural ONNX graphs: auto, off, or its file
-    #[arg(
-        long = "onnxruntime_library",
-        value_name = "auto|off|FILE",
-        default_value = "auto",
-        help_heading = "Engines"
-    )]
-    pub onnxruntime_library: String,
-
     /// Threads for network and light models; 0: one per core
     #[arg(long = "io_threads", value_name = "N", default_value_t = 0, help_heading = "Threads")]
     pub io_threads: usize,
@@ -256,6 +248,10 @@ pub struct ServeFlags {
     /// Which requests are recorded.
     #[command(flatten)]
     pub request_log: RequestLogFlags,
+
+    /// Which foreign libraries run models.
+    #[command(flatten)]
+    pub libraries: LibraryFlags,
 
     /// Who can listen in.
     #[command(flatten)]

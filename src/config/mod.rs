@@ -5,6 +5,7 @@ mod batching;
 pub mod flag_table;
 mod flags;
 mod grpc_options;
+mod libraries;
 mod model_list;
 mod monitoring;
 mod request_log;
@@ -16,6 +17,7 @@ pub use batching::{
 };
 pub use flags::{LogFormat, ServeFlags, normalize};
 pub use grpc_options::{CHANNEL_ARGUMENTS, GrpcOptions};
+pub use libraries::LibraryFlags;
 pub(crate) use model_list::unsupported_type;
 pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config};
 pub use monitoring::DEFAULT_METRICS_PATH;
@@ -30,7 +32,6 @@ use std::time::Duration;
 
 use crate::engines::EngineOptions;
 use crate::ids::ModelName;
-use crate::libraries::LibraryChoice;
 use crate::limits;
 use crate::repository::Poll;
 
@@ -272,7 +273,7 @@ impl ServerConfig {
             load_threads: threads(flags.num_load_threads as usize, cores),
             unload_threads: threads(flags.num_unload_threads as usize, 1),
             retries: retries(flags),
-            engines: EngineOptions { onnxruntime: library(&flags.onnxruntime_library) },
+            engines: flags.libraries.resolve(),
             io_threads: threads(flags.io_threads, cores),
             compute_threads: threads(flags.compute_threads, threads_of_batches.number.unwrap_or(cores)),
             compute_thread_name: threads_of_batches.name,
@@ -290,15 +291,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 
 fn invalid(flag: &'static str, why: String) -> ConfigError {
     ConfigError::Value { flag, why }
-}
-
-/// `auto`, `off` or the library's file.
-fn library(text: &str) -> LibraryChoice {
-    match text {
-        "auto" | "" => LibraryChoice::Auto,
-        "off" => LibraryChoice::Off,
-        path => LibraryChoice::Path(path.into()),
-    }
 }
 
 fn threads(asked: usize, cores: usize) -> usize {

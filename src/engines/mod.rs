@@ -19,7 +19,7 @@ use self::boosted::BoostedModel;
 use self::onnx::OnnxRuntime;
 use crate::libraries::LibraryChoice;
 use crate::limits;
-use crate::servable::Servable;
+use crate::servable::{OWN_ENGINE, Servable};
 use crate::storage::{ModelDir, StorageError};
 
 pub use lightgbm::ModelError as LightgbmError;
@@ -98,6 +98,17 @@ pub struct ModelOptions {
     pub onnx: OnnxOptions,
 }
 
+/// One thing that runs models, for a person to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineReport {
+    /// Its name.
+    pub name: &'static str,
+    /// The models that it runs.
+    pub runs: &'static str,
+    /// Its version and where it is, or why it is not there and how to get it.
+    pub state: Result<String, String>,
+}
+
 /// All engines of a server. The libraries that they share are opened when the
 /// first model wants them.
 #[derive(Debug, Clone)]
@@ -116,6 +127,29 @@ impl Engines {
     #[must_use]
     pub fn built_in() -> Self {
         Self::new(EngineOptions { onnxruntime: LibraryChoice::Off })
+    }
+
+    /// What is there and what is not. Opens the libraries that are found.
+    #[must_use]
+    pub fn report(&self) -> Vec<EngineReport> {
+        let own = |runs, version: &str| EngineReport {
+            name: OWN_ENGINE,
+            runs,
+            state: Ok(format!("{version}, built in")),
+        };
+        vec![
+            own("sklearn, xgboost, lightgbm; onnx: classical graphs", env!("CARGO_PKG_VERSION")),
+            EngineReport {
+                name: "onnxruntime",
+                runs: "onnx: neural graphs",
+                state: self.onnxruntime.report(),
+            },
+            EngineReport {
+                name: "tract",
+                runs: "onnx: neural graphs without ONNX Runtime",
+                state: onnx::tract_report(),
+            },
+        ]
     }
 
     /// Reads the one model in `dir` and builds it. Blocks for as long as it takes.

@@ -15,6 +15,9 @@ use crate::tensor::Tensor;
 /// The name that an empty signature name means. Source: TensorFlow SavedModel.
 pub const DEFAULT_SIGNATURE: &str = "serving_default";
 
+/// What this program's own engines are called, where there are others.
+pub const OWN_ENGINE: &str = "longshore";
+
 /// One run of one signature. The data plane has checked it: the signature
 /// exists, each input stands at its place with an acceptable dtype, and each
 /// output is one of the signature's. Shapes are the servable's to check.
@@ -42,8 +45,9 @@ pub enum RunError {
     Status(Code, String),
 }
 
-/// Which engine runs a model, for the log, the status and the metadata.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which engine runs a model, for the log, the status and the metadata. The default
+/// is this program's own, which nobody chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     /// The engine, with its version where it is not this program's own.
     pub engine: String,
@@ -51,6 +55,12 @@ pub struct About {
     pub reason: String,
     /// What the model's file says of itself: producer, custom metadata, …
     pub properties: Vec<(String, String)>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { engine: OWN_ENGINE.to_owned(), reason: String::new(), properties: Vec::new() }
+    }
 }
 
 /// A loaded model version: something that answers. Immutable, so one instance
@@ -71,7 +81,7 @@ pub trait Servable: Send + Sync + std::fmt::Debug + 'static {
 
     /// Which engine runs it.
     fn about(&self) -> About {
-        About { engine: "longshore".to_owned(), ..About::default() }
+        About::default()
     }
 
     /// Runs one batch and gives the wanted outputs, in the order of

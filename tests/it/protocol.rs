@@ -184,6 +184,15 @@ async fn metadata_tells_the_signatures() {
     let dims: Vec<i64> = input.tensor_shape.as_ref().unwrap().dim.iter().map(|d| d.size).collect();
     assert_eq!(dims, [-1, 1]);
 
+    let answer = client.predict.get_model_metadata(ask(&["engine"])).await.unwrap().into_inner();
+    let any = &answer.metadata["engine"];
+    assert_eq!(
+        (any.type_url.as_str(), answer.metadata.len()),
+        ("type.googleapis.com/google.protobuf.Struct", 1)
+    );
+    let engine = prost_types::Struct::decode(&*any.value).unwrap();
+    assert_eq!(engine.fields["name"], prost_types::Value::from("longshore".to_owned()));
+
     for (fields, text) in [
         (&[][..], "GetModelMetadataRequest must specify at least one metadata_field"),
         (&["signature_def", "x"], "Metadata field x is not supported"),

@@ -178,15 +178,16 @@ async fn what_is_not_ready_is_told_from_what_is_not_there() {
             model["name"].as_str().unwrap(),
             first["version"].as_str().unwrap(),
             first["state"].as_str().unwrap(),
+            first["engine"].as_str(),
         )
     });
     assert_eq!(
         told.collect::<Vec<_>>(),
         [
-            ("area", "1", "AVAILABLE"),
-            ("broken", "1", "END"),
-            ("half", "3", "AVAILABLE"),
-            ("label", "7", "AVAILABLE")
+            ("area", "1", "AVAILABLE", Some("longshore")),
+            ("broken", "1", "END", None),
+            ("half", "3", "AVAILABLE", Some("longshore")),
+            ("label", "7", "AVAILABLE", Some("longshore"))
         ]
     );
     server.stop().await.unwrap();

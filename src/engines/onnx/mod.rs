@@ -56,6 +56,15 @@ pub struct OnnxOptions {
     pub intra_op_threads: Option<u16>,
 }
 
+/// Whether tract is in this build.
+pub(super) fn tract_report() -> Result<String, String> {
+    if cfg!(feature = "tract") {
+        Ok("built in".to_owned())
+    } else {
+        Err("this build is without it; build with the feature `tract`".to_owned())
+    }
+}
+
 /// Reads `file` of `dir`, chooses a back end and builds the model on it.
 ///
 /// # Errors

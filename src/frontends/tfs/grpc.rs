@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prost::Message as _;
+use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
@@ -23,6 +23,7 @@ use crate::limits;
 use crate::proto::tensorflow::TensorProto;
 use crate::proto::tensorflow::serving as pb;
 use crate::request_log::RequestLog;
+use crate::servable::About;
 use crate::telemetry::{Asked, Protocol, Recorder, Rpc};
 use crate::tensor::{NamedTensors, Tensor};
 use pb::internal::SerializedInput;
@@ -229,19 +230,24 @@ impl Door {
             let text = "GetModelMetadataRequest must specify at least one metadata_field";
             return Err(ServingError::invalid_argument(text));
         }
-        if let Some(field) = request.metadata_field.iter().find(|field| *field != SIGNATURE_DEF) {
+        let is_known = |field: &String| [SIGNATURE_DEF, ENGINE].contains(&field.as_str());
+        if let Some(field) = request.metadata_field.iter().find(|field| !is_known(field)) {
             return Err(ServingError::invalid_argument(format!("Metadata field {field} is not supported")));
         }
         let (query, _) = query(spec);
         let handle = self.plane.find(&query)?;
-        let map = signature_def::stated(handle.servable());
-        let any = prost_types::Any {
-            type_url: "type.googleapis.com/tensorflow.serving.SignatureDefMap".to_owned(),
-            value: map.encode_to_vec(),
+        let servable = handle.servable();
+        let told = |field: String| {
+            let any = if field == ENGINE {
+                any("google.protobuf.Struct", &engine(servable.about()))
+            } else {
+                any("tensorflow.serving.SignatureDefMap", &signature_def::stated(servable))
+            };
+            (field, any)
         };
         Ok(pb::GetModelMetadataResponse {
             model_spec: Some(resolved_spec(query.name, handle.id().version, "")),
-            metadata: [(SIGNATURE_DEF.to_owned(), any)].into_iter().collect(),
+            metadata: request.metadata_field.into_iter().map(told).collect(),
         })
     }
 
@@ -289,8 +295,28 @@ impl Door {
     }
 }
 
-/// The one metadata field there is.
+/// The one metadata field that the reference has.
 const SIGNATURE_DEF: &str = "signature_def";
+/// Ours: which engine runs the model, why, and what the model's file says of itself.
+const ENGINE: &str = "engine";
+
+fn any(name: &str, message: &impl Message) -> prost_types::Any {
+    prost_types::Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
+}
+
+/// `{name, reason, properties: {…}}`, as REST's metadata have it.
+fn engine(about: About) -> prost_types::Struct {
+    use prost_types::value::Kind;
+    let text = |text| prost_types::Value { kind: Some(Kind::StringValue(text)) };
+    let properties = about.properties.into_iter().map(|(key, value)| (key, text(value))).collect();
+    let properties = Kind::StructValue(prost_types::Struct { fields: properties });
+    let fields = [
+        ("name", text(about.engine)),
+        ("reason", text(about.reason)),
+        ("properties", prost_types::Value { kind: Some(properties) }),
+    ];
+    prost_types::Struct { fields: fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect() }
+}
 
 /// Ends a call: counts it unless it was counted already, and gives it to tonic.
 fn ended<T>(mut counted: Asked<'_>, outcome: Result<T, ServingError>) -> Result<Response<T>, Status> {

@@ -19,6 +19,11 @@ impl OnnxRuntime {
         Self { choice }
     }
 
+    /// Its version and where it is, or why there is none.
+    pub(in crate::engines) fn report(&self) -> Result<String, String> {
+        Err(format!("{:?}: it cannot be opened yet", self.choice))
+    }
+
     /// A session for `model`, and the library's name and version.
     ///
     /// # Errors

@@ -10,10 +10,12 @@ use super::status::Indented;
 use crate::proto::tensorflow::serving::SignatureDefMap;
 use crate::proto::tensorflow::tensor_info::Encoding;
 use crate::proto::tensorflow::{DataType, SignatureDef, TensorInfo, TensorProto, TensorShapeProto};
+use crate::servable::About;
 
 /// `GetModelMetadataResponse`. The reference joins two printed messages by hand,
-/// which is why lines break and begin where they do.
-pub(super) fn metadata(model: &str, version: i64, signatures: &SignatureDefMap) -> String {
+/// which is why lines break and begin where they do. What runs the model follows
+/// where there is something to say of it.
+pub(super) fn metadata(model: &str, version: i64, signatures: &SignatureDefMap, about: &About) -> String {
     let mut spec = Indented::new();
     spec.object(|json| {
         json.string("name", model);
@@ -32,7 +34,20 @@ pub(super) fn metadata(model: &str, version: i64, signatures: &SignatureDefMap) 
         });
     });
     let (spec, map) = (spec.end(), map.end());
-    format!("{{\n\"model_spec\":{spec},\n\"metadata\": {{\"signature_def\": {map}}}\n}}\n")
+    let engine = if *about == About::default() { String::new() } else { engine(about) };
+    format!("{{\n\"model_spec\":{spec},\n\"metadata\": {{\"signature_def\": {map}{engine}}}\n}}\n")
+}
+
+/// A member `engine` of the metadata, with the comma before it.
+fn engine(about: &About) -> String {
+    let mut json = Indented::new();
+    json.object(|json| {
+        json.string("name", &about.engine);
+        json.string("reason", &about.reason);
+        json.key("properties");
+        json.object(|json| about.properties.iter().for_each(|(key, value)| json.string(key, value)));
+    });
+    format!(",\"engine\": {}", json.end())
 }
 
 fn put_signature(json: &mut Indented, signature: &SignatureDef) {
@@ -175,7 +190,7 @@ mod tests {
     #[test]
     fn metadata_are_printed_as_the_reference_joins_them() {
         assert_eq!(
-            metadata("m", 123, &signatures()),
+            metadata("m", 123, &signatures(), &About::default()),
             r#"{
 "model_spec":{
  "name": "m",
@@ -234,7 +249,7 @@ mod tests {
         let tensor = tensor_proto::encode(Tensor::vector(values.into()), Form::TypedFields);
         signature.defaults.insert("x".to_owned(), tensor);
         signature.outputs.get_mut("y").unwrap().dtype = 0;
-        let printed = metadata("m", 1, &map);
+        let printed = metadata("m", 1, &map, &About::default());
         let read: serde_json::Value = serde_json::from_str(&printed).unwrap();
         let read = &read["metadata"]["signature_def"]["signature_def"]["serving_default"];
         assert_eq!(read["outputs"]["y"]["dtype"], "DT_INVALID");

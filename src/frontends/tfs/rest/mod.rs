@@ -46,6 +46,7 @@ use crate::frontends::health::Readiness;
 use crate::frontends::metrics::{self, MetricsPage};
 use crate::frontends::status::http_status;
 use crate::ids::{ModelName, ModelQuery, VersionChoice};
+use crate::lifecycle::VersionStatus;
 use crate::limits;
 use crate::proto::tensorflow::serving as pb;
 use crate::request_log::RequestLog;
@@ -241,7 +242,12 @@ impl Door {
                 (name, versions)
             })
             .collect();
-        Ok(answer(JSON, status::models(&models)))
+        let engine_of = |name: &ModelName, version: &VersionStatus| {
+            let choice = VersionChoice::Specific(version.version.get());
+            let found = self.plane.find(&ModelQuery { name: name.to_string(), choice });
+            found.ok().map(|handle| handle.servable().about().engine)
+        };
+        Ok(answer(JSON, status::models(&models, engine_of)))
     }
 
     fn status(&self, query: ModelQuery) -> Answer {
@@ -257,7 +263,9 @@ impl Door {
     fn metadata(&self, query: ModelQuery) -> Answer {
         let handle = self.plane.find(&query)?;
         let version = handle.id().version.get();
-        Ok(answer(JSON, metadata::metadata(&query.name, version, &signature_def::stated(handle.servable()))))
+        let servable = handle.servable();
+        let signatures = signature_def::stated(servable);
+        Ok(answer(JSON, metadata::metadata(&query.name, version, &signatures, &servable.about())))
     }
 
     /// Made aside: of a thousand models it takes longer than other requests should wait.

@@ -349,6 +349,7 @@ fn components() -> Value {
                                     "error_message": { "type": "string" },
                                 },
                             },
+                            "engine": { "type": "string" },
                         },
                     },
                 } },
@@ -369,7 +370,25 @@ fn components() -> Value {
                 "required": ["model_spec", "metadata"],
                 "properties": {
                     "model_spec": { "type": "object" },
-                    "metadata": { "type": "object", "required": ["signature_def"] },
+                    "metadata": {
+                        "type": "object",
+                        "required": ["signature_def"],
+                        "properties": {
+                            "signature_def": { "type": "object" },
+                            "engine": {
+                                "type": "object",
+                                "required": ["name", "reason", "properties"],
+                                "properties": {
+                                    "name": { "type": "string" },
+                                    "reason": { "type": "string" },
+                                    "properties": {
+                                        "type": "object",
+                                        "additionalProperties": { "type": "string" },
+                                    },
+                                },
+                            },
+                        },
+                    },
                 },
             },
         },

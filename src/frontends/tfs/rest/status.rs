@@ -77,7 +77,13 @@ impl Indented {
     }
 }
 
-fn put_versions(json: &mut Indented, versions: &[VersionStatus]) {
+/// `engine_of` names the engine of a version that is available; the reference's
+/// answers have no such field.
+fn put_versions(
+    json: &mut Indented,
+    versions: &[VersionStatus],
+    engine_of: impl Fn(&VersionStatus) -> Option<String>,
+) {
     json.key("model_version_status");
     json.list(|json| {
         for version in versions {
@@ -91,6 +97,9 @@ fn put_versions(json: &mut Indented, versions: &[VersionStatus]) {
                     json.string("error_code", error.map_or(Code::Ok, |error| error.code()).name());
                     json.string("error_message", error.map_or("", |error| error.message()));
                 });
+                if let Some(engine) = engine_of(version) {
+                    json.string("engine", &engine);
+                }
             });
         }
     });
@@ -99,12 +108,15 @@ fn put_versions(json: &mut Indented, versions: &[VersionStatus]) {
 /// `GetModelStatusResponse`.
 pub(super) fn status(versions: &[VersionStatus]) -> String {
     let mut json = Indented::new();
-    json.object(|json| put_versions(json, versions));
+    json.object(|json| put_versions(json, versions, |_| None));
     json.end()
 }
 
-/// Every model with its versions; ours, in the form of the answer for one.
-pub(super) fn models(models: &[(ModelName, Vec<VersionStatus>)]) -> String {
+/// Every model with its versions and their engines; ours, in the form of the answer for one.
+pub(super) fn models(
+    models: &[(ModelName, Vec<VersionStatus>)],
+    engine_of: impl Fn(&ModelName, &VersionStatus) -> Option<String>,
+) -> String {
     let mut json = Indented::new();
     json.object(|json| {
         json.key("models");
@@ -113,7 +125,7 @@ pub(super) fn models(models: &[(ModelName, Vec<VersionStatus>)]) -> String {
                 json.item();
                 json.object(|json| {
                     json.string("name", name.as_str());
-                    put_versions(json, versions);
+                    put_versions(json, versions, |version| engine_of(name, version));
                 });
             }
         });
@@ -159,6 +171,6 @@ mod tests {
 }
 "#
         );
-        assert_eq!(models(&[]), "{\n \"models\": []\n}\n");
+        assert_eq!(models(&[], |_, _| None), "{\n \"models\": []\n}\n");
     }
 }
