@@ -43,6 +43,7 @@ RELATIVE = 1e-9
 METHODS = [
     "predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "decision_function",
     "score_samples", "mahalanobis", "apply", "transform", "inverse_transform", "kneighbors", "radius_neighbors",
+    "decision_path",
 ]
 CHANCE = {("BernoulliRBM", "score_samples")}
 # These move on to look for a fixed point whose place depends on all rows that are asked together.
@@ -180,7 +181,11 @@ def answers_of(name, model, asked):
             outputs = zip(("distances", "indices"), answer)
             answered[method] = (given, {name: Rows(row[order] for row, order in zip(rows, by)) for name, rows in outputs})
             continue
-        if method == "kneighbors":
+        if method == "decision_path" and isinstance(answer, tuple):
+            answer = {"outputs": answer[0], "n_nodes_ptr": np.tile(answer[1], (len(given), 1))}
+        if isinstance(answer, dict):
+            outputs = answer
+        elif method == "kneighbors":
             outputs = {"distances": answer[0], "indices": answer[1]}
         elif isinstance(answer, list) and answer and isinstance(answer[0], np.ndarray):
             outputs = {f"outputs_{i}": one for i, one in enumerate(answer)}

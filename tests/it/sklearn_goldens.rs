@@ -240,10 +240,10 @@ fn every_method_of_every_golden_answers_as_scikit_learn_did() {
             wanted.insert("columns");
         }
         wanted.extend(for_examples(case));
-        // Answers of several outputs and of three dimensions, how sure a prediction is and what features
-        // contributed to it are among the families'.
+        // Answers of several outputs and of three dimensions, how sure a prediction is, what features
+        // contributed to it and the ways through trees are among the families'.
         let plain = |signature: &&Signature| {
-            let other = ["predict_std", "contributions"].contains(&&*signature.name);
+            let other = ["predict_std", "contributions", "decision_path"].contains(&&*signature.name);
             !other
                 && signature.outputs.iter().all(|output| {
                     *output.name != *"outputs_0" && output.dims.as_deref().is_some_and(|dims| dims.len() < 3)

@@ -2,11 +2,11 @@
 
 use ndarray::ArrayView2;
 
-use super::forest::read;
+use super::forest::{Shape, read};
 use super::registry::Row;
 use super::samples::{Csr, Frame, Samples};
 use super::state::Part;
-use super::tree::{Trees, single};
+use super::tree::{Trees, path_specs, single};
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
@@ -59,7 +59,8 @@ fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         })?);
     }
     let n_features = part.n_features(dimensions.features, "estimators_")?;
-    let methods = vec![Spec::transform(width), Spec::new(Method::Apply, DType::Int64, Some(count))];
+    let mut methods = vec![Spec::transform(width), Spec::new(Method::Apply, DType::Int64, Some(count))];
+    methods.extend(path_specs(&trees, Shape::Many));
     let facts = Facts::new(part, n_features, Check::Single { nan }, methods)?;
     let sparse = part.flag("sparse_output", true)?;
     Ok(Box::new(Embedding { facts, trees, columns, width, sparse }))
@@ -93,6 +94,8 @@ impl Estimator for Embedding {
         for &method in wanted {
             let elements = match method {
                 Method::Apply => self.trees.apply(&single(&x), x.nrows()).into(),
+                Method::DecisionPath => self.trees.paths(&single(&x), x.nrows()).into(),
+                Method::PathStarts => self.trees.path_starts(x.nrows()).into(),
                 _ => self.embed(x).dense(0..x.nrows()).into_raw_vec_and_offset().0.into(),
             };
             answers.push(answer(x.nrows(), self.facts.gives(method), elements)?);

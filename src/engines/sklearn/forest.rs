@@ -9,7 +9,7 @@ use super::labels::Labels;
 use super::math::argmax;
 use super::registry::Row;
 use super::state::Part;
-use super::tree::{CLASSIFIERS, Dimensions, REGRESSORS, Trees, fractions, single, takes_missing};
+use super::tree::{CLASSIFIERS, Dimensions, REGRESSORS, Trees, fractions, path_specs, single, takes_missing};
 use super::{Check, Estimator, Facts, Method, ModelError, Spec, answer, bounded};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
@@ -131,6 +131,7 @@ impl Ensemble {
             }
         }
         methods.push(spec(Method::Apply, DType::Int64, leaves));
+        methods.extend(path_specs(&trees, shape));
         // Of classes of several outputs it would take one more dimension than there is.
         if !matches!(target, Target::Labels(_)) {
             methods.extend(contributions::spec(&trees.forest, dimensions.width()));
@@ -189,12 +190,17 @@ impl Estimator for Ensemble {
     ) -> Result<(), RunError> {
         bounded(self.facts.class, x.nrows(), self.dimensions.width())?;
         let (rows, x) = (x.nrows(), single(&x));
-        let needs_means =
-            wanted.iter().any(|method| !matches!(method, Method::Apply | Method::Contributions));
+        let is_mean = |method: &Method| {
+            use Method::{Apply, Contributions, DecisionPath, PathStarts};
+            !matches!(method, Apply | Contributions | DecisionPath | PathStarts)
+        };
+        let needs_means = wanted.iter().any(is_mean);
         let means = if needs_means { self.means(&x, rows) } else { Vec::new() };
         for &method in wanted {
             let elements = match method {
                 Method::Apply => self.trees.apply(&x, rows).into(),
+                Method::DecisionPath => self.trees.paths(&x, rows).into(),
+                Method::PathStarts => self.trees.path_starts(rows).into(),
                 Method::Contributions => self.trees.mean_contributions(&x).into(),
                 Method::PredictProba => means.clone().into(),
                 Method::PredictLogProba => means.iter().map(|mean| mean.ln()).collect::<Vec<_>>().into(),
@@ -237,7 +243,7 @@ pub(super) fn read(
             let dimensions = Dimensions::of(&tree)?;
             // Forests take NaN since 1.4, if their first tree does.
             let nan = part.version() >= (1, 4) && takes_missing(&tree);
-            made = Some((Trees::new(&dimensions), dimensions, nan));
+            made = Some((Trees::with_paths(&dimensions), dimensions, nan));
         }
         let Some((trees, dimensions, _)) = &mut made else { continue };
         match counts {

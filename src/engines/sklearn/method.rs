@@ -26,6 +26,10 @@ pub(super) enum Method {
     ScoreSamples,
     Mahalanobis,
     Apply,
+    /// Which nodes a sample comes by: `decision_path(X)`, of a forest its first part.
+    DecisionPath,
+    /// Where the nodes of each tree start among them: `decision_path(X)[1]`, again for each row.
+    PathStarts,
     Transform,
     InverseTransform,
     /// `kneighbors(X)[0]`.
@@ -74,6 +78,7 @@ impl Method {
             Self::ScoreSamples => "score_samples",
             Self::Mahalanobis => "mahalanobis",
             Self::Apply => "apply",
+            Self::DecisionPath | Self::PathStarts => "decision_path",
             Self::Transform => "transform",
             Self::InverseTransform => "inverse_transform",
             Self::NeighborDistances | Self::NeighborIndices => "kneighbors",
@@ -87,6 +92,7 @@ impl Method {
         match self {
             Self::PredictProbaOf(i) | Self::PredictLogProbaOf(i) => format!("outputs_{i}").into(),
             Self::LatentMean => "latent_mean".into(),
+            Self::PathStarts => "n_nodes_ptr".into(),
             Self::LatentVariance => "latent_variance".into(),
             Self::NeighborDistances | Self::RadiusDistances => "distances".into(),
             Self::NeighborIndices | Self::RadiusIndices => "indices".into(),

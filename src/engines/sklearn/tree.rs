@@ -7,9 +7,10 @@ use super::forest::{Ensemble, Shape};
 use super::isolation::average_path_length;
 use super::registry::Row;
 use super::state::{Numbers, Part};
-use super::{Estimator, ModelError, flat};
+use super::{Estimator, Gives, Method, ModelError, Spec, flat};
 use crate::engines::trees::{Forest, Node, Test, TreeError};
 use crate::limits;
+use crate::tensor::DType;
 
 const MODULES: &[&str] = &["_classes", "tree"];
 
@@ -41,6 +42,11 @@ pub(super) struct Trees {
     width: usize,
     /// How many leaves there are with each tree: they are numbered in the order of the trees.
     ends: Vec<usize>,
+    /// Of each node of each tree that was added with its values, its parent; of a root, itself.
+    parents: Vec<u32>,
+    /// Where the nodes of each tree start among them, with their end behind: scikit-learn's
+    /// `n_nodes_ptr`. Empty when nobody asks for paths.
+    starts: Vec<usize>,
 }
 
 /// What a tree is made for.
@@ -94,7 +100,14 @@ impl Trees {
             values: Vec::new(),
             width: dimensions.width(),
             ends: Vec::new(),
+            parents: Vec::new(),
+            starts: Vec::new(),
         }
+    }
+
+    /// The same, of trees whose paths may be asked for.
+    pub(super) fn with_paths(dimensions: &Dimensions) -> Self {
+        Self { starts: vec![0], ..Self::new(dimensions) }
     }
 
     /// Adds the tree of an estimator, after `finish` has had each of its leaves' values.
@@ -134,7 +147,28 @@ impl Trees {
             finish(&mut self.values[at..]);
         }
         self.ends.push(self.forest.leaves());
+        if !self.starts.is_empty() {
+            self.add_parents(&nodes);
+        }
         Ok(())
+    }
+
+    /// The parents of a tree that was found to be one. Nodes that are reached from nowhere are
+    /// their own, and on no path.
+    fn add_parents(&mut self, nodes: &[Node]) {
+        let first = self.parents.len();
+        // A forest's nodes are counted by 32 bits.
+        self.parents.extend((0u32..).take(nodes.len()));
+        for (i, node) in (0u32..).zip(nodes) {
+            let Node::Split { left, right, .. } = *node else { continue };
+            for child in [left, right] {
+                let child = usize::try_from(child).ok().filter(|&child| child < nodes.len());
+                if let Some(child) = child {
+                    self.parents[first + child] = i;
+                }
+            }
+        }
+        self.starts.push(self.parents.len());
     }
 
     /// Adds a tree over some columns of the input, each of whose leaves means the length
@@ -226,6 +260,32 @@ impl Trees {
         all
     }
 
+    /// 1 for each node that a row comes by: `[rows, nodes of all trees]`.
+    pub(super) fn paths(&self, x: &[f32], rows: usize) -> Vec<i64> {
+        let nodes = self.parents.len();
+        let mut paths = vec![0; rows * nodes];
+        self.forest.walk(x, |row, tree, leaf| {
+            let first = self.starts[tree];
+            let path = &mut paths[row * nodes..][..nodes];
+            let mut at = self.forest.origin(leaf) as usize;
+            loop {
+                path[first + at] = 1;
+                let parent = self.parents[first + at] as usize;
+                if parent == at {
+                    break;
+                }
+                at = parent;
+            }
+        });
+        paths
+    }
+
+    /// Where the nodes of each tree start in a path, and their end, again for each row.
+    #[allow(clippy::cast_possible_wrap, reason = "a number of nodes")]
+    pub(super) fn path_starts(&self, rows: usize) -> Vec<i64> {
+        std::iter::repeat_n(&self.starts, rows).flatten().map(|&start| start as i64).collect()
+    }
+
     /// Which node of which tree each row ends at: `[rows, trees]`.
     pub(super) fn apply(&self, x: &[f32], rows: usize) -> Vec<i64> {
         let trees = self.forest.trees();
@@ -233,6 +293,13 @@ impl Trees {
         self.forest.walk(x, |row, tree, leaf| ends[row * trees + tree] = i64::from(self.forest.origin(leaf)));
         ends
     }
+}
+
+/// The methods that tell the paths through trees; of one tree it is not said where they start.
+pub(super) fn path_specs(trees: &Trees, shape: Shape) -> impl Iterator<Item = Spec> {
+    let spec = |method, columns| Spec::new(method, DType::Int64, Gives::Columns(columns));
+    let starts = (shape == Shape::Many).then(|| spec(Method::PathStarts, trees.starts.len()));
+    std::iter::once(spec(Method::DecisionPath, trees.parents.len())).chain(starts)
 }
 
 /// How much each feature lowers the impurity in a fitted tree, and how many nodes that has.
@@ -373,7 +440,7 @@ pub(super) fn single(x: &ArrayView2<'_, f64>) -> Vec<f32> {
 /// `DecisionTreeClassifier` and `ExtraTreeClassifier`.
 pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let dimensions = Dimensions::of(part)?;
-    let mut trees = Trees::new(&dimensions);
+    let mut trees = Trees::with_paths(&dimensions);
     trees.add(part, &dimensions, fractions(part, &dimensions))?;
     Ensemble::classifier(part, trees, dimensions, Shape::Single, takes_missing(part))
 }
@@ -381,7 +448,7 @@ pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
 /// `DecisionTreeRegressor` and `ExtraTreeRegressor`.
 pub(super) fn build_regressor(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let dimensions = Dimensions::of(part)?;
-    let mut trees = Trees::new(&dimensions);
+    let mut trees = Trees::with_paths(&dimensions);
     trees.add(part, &dimensions, |_| {})?;
     Ensemble::regressor(part, trees, dimensions, Shape::Single, takes_missing(part))
 }

@@ -43,6 +43,7 @@ CONTAINERS = ("joblib", "joblib_zlib", "pickle_2", "pickle_4", "pickle_5")
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples",
     "mahalanobis", "apply", "transform", "inverse_transform", "kneighbors", "radius_neighbors",
+    "decision_path",
 )
 
 
@@ -116,6 +117,9 @@ def answers(model, method, given):
     answer = getattr(model, method)(given)
     if method == "kneighbors":
         return {"distances": array(answer[0]), "indices": array(answer[1])}
+    if method == "decision_path" and isinstance(answer, tuple):
+        # Where the trees start is said again for each row.
+        return {"outputs": array(answer[0]), "n_nodes_ptr": array(np.tile(answer[1], (len(given), 1)))}
     if method == "radius_neighbors":
         # Trees give them in an order of their own.
         order = [np.argsort(row, kind="stable") for row in answer[1]]
