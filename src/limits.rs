@@ -20,6 +20,8 @@ pub const MODEL_FILE_BYTES_MAX: u64 = 16 << 30;
 /// Nodes of one ONNX model, those within its subgraphs and functions included:
 /// large language models have some ten thousand.
 pub const ONNX_NODES_MAX: usize = 1 << 20;
+/// How deep sequences and maps may lie in one another in what a graph gives.
+pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
 
 const _: () = assert!(PICKLE_EXPANSION_BYTES_FLOOR < PICKLE_EXPANDED_BYTES_MAX, "small files may expand");
 const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry one full tensor");
