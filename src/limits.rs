@@ -22,6 +22,8 @@ pub const MODEL_FILE_BYTES_MAX: u64 = 16 << 30;
 pub const ONNX_NODES_MAX: usize = 1 << 20;
 /// How deep sequences and maps may lie in one another in what a graph gives.
 pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
+/// One tensor within an ONNX graph whose size is known when it is loaded, in bytes.
+pub const ONNX_WITHIN_BYTES_MAX: usize = 4 << 30;
 
 const _: () = assert!(PICKLE_EXPANSION_BYTES_FLOOR < PICKLE_EXPANDED_BYTES_MAX, "small files may expand");
 const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry one full tensor");

@@ -8,7 +8,11 @@
 mod backend;
 mod choose;
 mod classical;
+#[cfg(test)]
+mod made;
 mod model;
+#[cfg(test)]
+#[allow(warnings, clippy::all)]
 mod runtime;
 #[cfg(feature = "tract")]
 mod tract;
