@@ -11,8 +11,6 @@ mod classical;
 #[cfg(test)]
 mod made;
 mod model;
-#[cfg(test)]
-#[allow(warnings, clippy::all)]
 mod runtime;
 #[cfg(feature = "tract")]
 mod tract;
