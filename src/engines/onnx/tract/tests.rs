@@ -288,3 +288,20 @@ fn what_the_graph_cannot_take_is_the_callers_doing() {
     };
     assert!(text.starts_with("input at: the graph cannot take shape [1,1]: "), "{text}");
 }
+
+#[test]
+fn requests_run_at_once_on_one_plan() {
+    let graph = open(&mlp("N").model()).unwrap();
+    std::thread::scope(|scope| {
+        for n in 1..5usize {
+            let graph = &graph;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    let found =
+                        ran(graph, vec![Tensor::new([n, 2], vec![1.0f32; n * 2].into()).unwrap()], &[1]);
+                    close(&found[0], &[], &[n as f32 * 4.0]);
+                }
+            });
+        }
+    });
+}
