@@ -187,10 +187,6 @@ const REFUSALS: &[(&str, &str)] = &[
         "LinearRegression: attribute coef_ is no array of numbers: expected numbers, found an array of dtype |O and shape (3,)",
     ),
     ("coef is short", "LinearRegression: attribute n_features_in_ is 3, but coef_ is made for 2 features"),
-    (
-        "coef is sparse",
-        "SGDClassifier: attribute coef_ is scipy.sparse._csr.csr_matrix object; expected an array of numbers; call densify() before the model is saved",
-    ),
     ("coef is text", "LinearRegression: attribute coef_ is str '1, 2, 3'; expected an array of numbers"),
     (
         "cyclic",

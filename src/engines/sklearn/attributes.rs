@@ -57,6 +57,11 @@ impl Answers {
     }
 }
 
+/// Whether it is one of scipy's sparse matrices.
+pub(super) fn is_sparse(value: Ref<'_>) -> bool {
+    value.object().is_some_and(|object| object.class().module.starts_with("scipy.sparse"))
+}
+
 impl<'a> Part<'a> {
     /// A constructor argument that is the dtype of the answers: a class of numpy's or
     /// Python's, a dtype, or its name. Floats when it is left out.
@@ -239,9 +244,14 @@ impl<'a> Part<'a> {
             shape.and_then(Ref::items).and_then(|items| items.map(Ref::as_i64).collect());
         let Some([rows, width]) = dims.as_deref().and_then(|dims| {
             let dim = |n: i64| usize::try_from(n).ok();
-            if let &[rows, width] = dims { Some([dim(rows)?, dim(width)?]) } else { None }
+            match *dims {
+                [rows, width] => Some([dim(rows)?, dim(width)?]),
+                // A row by itself.
+                [width] => Some([1, dim(width)?]),
+                _ => None,
+            }
         }) else {
-            return Err(self.refuse(name, "has no shape of two dimensions"));
+            return Err(self.refuse(name, "has no shape of one or two dimensions"));
         };
         let values = self.numbers_of(name, field("data")?)?;
         let columns = self.indices_of(name, field("indices")?)?;
@@ -279,6 +289,20 @@ impl<'a> Part<'a> {
             sparse.push_row(entries.iter().copied());
         }
         Ok(sparse)
+    }
+
+    /// A matrix of scipy's with its zeros, of which a small file may name many.
+    pub(super) fn spread(&self, name: &'static str) -> Result<Matrix, ModelError> {
+        let sparse = self.csr(name)?;
+        let (rows, columns) = (sparse.rows(), sparse.width());
+        let all = rows.saturating_mul(columns);
+        if all > limits::TENSOR_BYTES_MAX / 8 {
+            return Err(
+                self.refuse(name, format!("has {rows} rows of {columns} numbers, which are not held"))
+            );
+        }
+        self.pay_again(name, all.saturating_mul(16))?;
+        Ok(Matrix { values: sparse.dense(0..rows).into_raw_vec_and_offset().0, rows, columns })
     }
 
     /// A width that the indices of a sparse matrix can name.

@@ -134,9 +134,9 @@ pub(super) fn shares(scores: &[f64], classes: usize) -> Vec<f64> {
 }
 
 /// What one-vs-one classifiers say together of each class: votes, and below 1 how sure they
-/// are. `pairs` has, for each pair of classes in order, whether its second has won, and how
-/// sure that is. Source: `sklearn.utils.multiclass._ovr_decision_function`.
-pub(super) fn votes(pairs: impl Iterator<Item = (bool, f64)>, scores: &mut [f64]) {
+/// are. `pairs` has, for each pair of classes in order, whether its second has won, if either
+/// has, and how sure that is. Source: `sklearn.utils.multiclass._ovr_decision_function`.
+pub(super) fn votes(pairs: impl Iterator<Item = (Option<bool>, f64)>, scores: &mut [f64]) {
     let classes = scores.len();
     let mut sums = vec![0.0; classes];
     scores.fill(0.0);
@@ -144,7 +144,9 @@ pub(super) fn votes(pairs: impl Iterator<Item = (bool, f64)>, scores: &mut [f64]
     for ((i, j), (second, confidence)) in of_classes.zip(pairs) {
         sums[i] -= confidence;
         sums[j] += confidence;
-        scores[if second { j } else { i }] += 1.0;
+        if let Some(second) = second {
+            scores[if second { j } else { i }] += 1.0;
+        }
     }
     for (score, sum) in scores.iter_mut().zip(&sums) {
         *score += sum / (3.0 * (sum.abs() + 1.0));
@@ -231,8 +233,10 @@ mod tests {
     #[test]
     fn pairs_vote_and_how_sure_they_are_breaks_ties() {
         let mut scores = [9.0; 3];
-        votes([(false, -2.0), (true, 1.0), (true, 0.5)].into_iter(), &mut scores);
+        votes([(Some(false), -2.0), (Some(true), 1.0), (Some(true), 0.5)].into_iter(), &mut scores);
         assert_eq!(scores, [1.0 + 1.0 / 6.0, -2.5 / 10.5, 2.0 + 1.5 / 7.5]);
+        votes([(None, 1.0)].into_iter(), &mut scores[..2]);
+        assert_eq!(scores[..2], [-1.0 / 6.0, 1.0 / 6.0]);
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use ndarray::Array2;
+
 use super::compose::members::reals;
 use super::compose::{Common, common};
 use super::labels::Labels;
-use super::math::argmax;
+use super::math::{argmax, votes};
 use super::registry::Row;
 use super::samples::Samples;
 use super::state::Part;
-use super::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, ask_one, bounded, numbers};
+use super::{
+    Check, Estimator, Facts, Gives, Input, Method, ModelError, Spec, answer, ask_one, bounded, numbers,
+};
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
 
@@ -273,6 +277,8 @@ struct OneVsOne {
     facts: Facts,
     sides: Vec<Side>,
     labels: Arc<Labels>,
+    /// The columns that each is given, where that is not all of them.
+    picked: Option<Vec<Vec<usize>>>,
 }
 
 /// Source: `sklearn.multiclass.OneVsOneClassifier`.
@@ -285,45 +291,75 @@ fn build_one_vs_one(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         let why = format!("has {} estimators for the pairs of {classes} classes", sides.len());
         return Err(part.refuse(NAME, why));
     }
-    if part.attr("pairwise_indices_").is_some() {
-        return Err(part.refuse("pairwise_indices_", "is set: kernels between samples are not served"));
-    }
     if !sides.iter().all(|side| side.has(Method::Predict)) {
         return Err(part.refuse(NAME, "has estimators without predict"));
     }
-    let all = shared(part, &sides)?;
+    let picked = picked(part, &sides)?;
+    let all = match &picked {
+        None => shared(part, &sides)?,
+        Some(_) => {
+            let n_features = part.n_features_in()?;
+            Common { n_features, input: Input::Matrix, feature_names: part.feature_names(n_features)? }
+        }
+    };
     let methods = vec![
         Spec::new(Method::Predict, labels.dtype(), None),
         Spec::new(Method::DecisionFunction, DType::Double, (classes > 2).then_some(classes)),
     ];
     let facts = all.facts(part, Check::Width, methods).labelled(Some(Arc::clone(&labels)));
-    Ok(Box::new(OneVsOne { facts, sides, labels }))
+    Ok(Box::new(OneVsOne { facts, sides, labels, picked }))
+}
+
+/// Of kernels between samples: the columns that each estimator is given, which are the samples
+/// that it was fitted on.
+fn picked(part: &Part<'_>, sides: &[Side]) -> Result<Option<Vec<Vec<usize>>>, ModelError> {
+    const INDICES: &str = "pairwise_indices_";
+    if part.attr(INDICES).is_none() {
+        return Ok(None);
+    }
+    let each = part.list(INDICES)?;
+    let width = part.n_features_in()?;
+    if each.len() != sides.len() {
+        return Err(part.refuse(INDICES, format!("has {} lists for {} estimators", each.len(), sides.len())));
+    }
+    let mut picked = Vec::with_capacity(each.len());
+    for (i, (value, side)) in each.into_iter().zip(sides).enumerate() {
+        let columns = part.indices_of(INDICES, value)?;
+        let takes = side.facts().map_or(columns.len(), |facts| facts.n_features);
+        if columns.len() != takes || columns.iter().any(|&column| column >= width) {
+            let why = format!("has {} columns at [{i}]; expected {takes} of {width}", columns.len());
+            return Err(part.refuse(INDICES, why));
+        }
+        picked.push(columns);
+    }
+    Ok(Some(picked))
 }
 
 impl OneVsOne {
-    /// Votes, and the confidence that breaks their ties. Source: `_ovr_decision_function`.
+    /// Votes, and the confidence that breaks their ties: `[rows, classes]`.
     fn decisions(&self, x: Samples<'_>) -> Result<Vec<f64>, RunError> {
         let (rows, classes) = (x.rows(), self.labels.len());
-        let mut votes = vec![0.0; rows * classes];
-        let mut sums = vec![0.0; rows * classes];
-        let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
-        for (side, (i, j)) in self.sides.iter().zip(pairs) {
-            let (said, scores) = (side.predict(x)?, side.score(x)?);
-            for (row, (said, score)) in said.into_iter().zip(scores).enumerate() {
-                let row = row * classes;
-                sums[row + i] -= score;
-                sums[row + j] += score;
-                if said == 0.0 {
-                    votes[row + i] += 1.0;
-                } else if said == 1.0 {
-                    votes[row + j] += 1.0;
-                }
-            }
+        let whole = match &self.picked {
+            Some(_) => Some(x.to_dense(self.facts.class)?),
+            None => None,
+        };
+        let mut said = Vec::with_capacity(self.sides.len());
+        for (i, side) in self.sides.iter().enumerate() {
+            let columns = self.picked.as_ref().map(|picked| &picked[i]);
+            let part = columns.zip(whole.as_ref()).map(|(columns, whole)| {
+                // In standard layout, which `select` does not promise.
+                Array2::from_shape_fn((rows, columns.len()), |(row, i)| whole[(row, columns[i])])
+            });
+            let x = part.as_ref().map_or(x.reborrow(), |part| Samples::Dense(part.view()));
+            said.push((side.predict(x)?, side.score(x)?));
         }
-        for (vote, sum) in votes.iter_mut().zip(sums) {
-            *vote += sum / (3.0 * (sum.abs() + 1.0));
+        let mut all = vec![0.0; rows * classes];
+        for (row, decisions) in all.chunks_exact_mut(classes).enumerate() {
+            // A regressor says neither.
+            let won = |said: f64| [0.0, 1.0].contains(&said).then_some(said == 1.0);
+            votes(said.iter().map(|(said, scores)| (won(said[row]), scores[row])), decisions);
         }
-        Ok(votes)
+        Ok(all)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::attributes::is_sparse;
 use super::error::{ModelError, Whom};
 use super::labels::Labels;
 use super::{Estimator, Method, registry};
@@ -156,14 +157,13 @@ impl<'a> Part<'a> {
         if let Some(number) = value.as_f64() {
             return Ok(Numbers { values: vec![number], shape: SmallVec::new() });
         }
+        if is_sparse(value) {
+            let matrix = self.spread(name)?;
+            let shape = SmallVec::from([matrix.rows, matrix.columns]);
+            return Ok(Numbers { values: matrix.values, shape });
+        }
         let Some(array) = value.array() else {
-            let hint = match value.object() {
-                Some(object) if object.class().module.starts_with("scipy.sparse") => {
-                    "an array of numbers; call densify() before the model is saved"
-                }
-                _ => "an array of numbers",
-            };
-            return Err(self.unexpected(name, value, hint));
+            return Err(self.unexpected(name, value, "an array of numbers"));
         };
         self.pay(name, array)?;
         let values =

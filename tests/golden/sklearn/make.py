@@ -692,7 +692,6 @@ def refused():
         "coef is of objects": with_attributes(line(), coef_=np.array([1.0, None, "x"], dtype=object)),
         "coef has nan": with_attributes(line(), coef_=np.array([1.0, np.nan, 2.0])),
         "coef is complex": with_attributes(line(), coef_=np.array([1.0, 2.0, 1j])),
-        "coef is sparse": SGDClassifier(random_state=0).fit(X, TWO).sparsify(),
         "coef is short": with_attributes(line(), coef_=np.array([1.0, 2.0])),
         "coef has three dimensions": with_attributes(line(), coef_=np.zeros((1, 1, 3))),
         "coef is empty": with_attributes(without(line(), "n_features_in_"), coef_=np.zeros(0)),

@@ -10,7 +10,7 @@ use crate::engines::sklearn::math::argmax;
 use crate::engines::sklearn::samples::Samples;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{
-    Check, Estimator, Facts, Method, ModelError, Spec, answer, ask_one, bounded, numbers,
+    Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, ask_one, bounded, numbers,
 };
 use crate::servable::RunError;
 use crate::tensor::{DType, Elements, Tensor};
@@ -73,10 +73,12 @@ pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
     if soft {
         all_give(part, NAME, &members, Method::PredictProba, Some(classes), DType::Double)?;
         methods.push(Spec::new(Method::PredictProba, DType::Double, Some(classes)));
-        // Without it, the answer's first dimension is the estimators, not the rows.
-        if part.flag("flatten_transform", true)? {
-            methods.push(Spec::transform(classes.saturating_mul(members.len())));
-        }
+        methods.push(if part.flag("flatten_transform", true)? {
+            Spec::transform(classes.saturating_mul(members.len()))
+        } else {
+            // scikit-learn has the estimators first; batches are joined and parted by rows.
+            Spec::new(Method::Transform, DType::Double, Gives::Layers(members.len(), classes))
+        });
     } else {
         methods.push(Spec::new(Method::Transform, DType::Int64, Some(members.len())));
     }

@@ -205,8 +205,9 @@ impl Estimator for Classifier {
                             argmax(&scores)
                         }
                         Among::OneVsOne => {
-                            let pairs =
-                                row.iter().map(|&(mean, variance)| (mean > 0.0, likely(mean, variance)));
+                            let pairs = row
+                                .iter()
+                                .map(|&(mean, variance)| (Some(mean > 0.0), likely(mean, variance)));
                             votes(pairs, &mut scores);
                             argmax(&scores)
                         }

@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use ndarray::ArrayView2;
 
 use crate::engines::sklearn::math::log_sum_exp;
-use crate::engines::sklearn::pairwise::Points;
+use crate::engines::sklearn::neighbors::metric::Fitted;
 use crate::engines::sklearn::special::{LOG_2_PI, log_ball_volume};
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
@@ -19,22 +19,13 @@ const TREES: [&str; 4] = ["KDTree", "BallTree", "KDTree64", "BallTree64"];
 #[derive(Debug)]
 struct Density {
     facts: Facts,
-    points: Points,
-    metric: Metric,
+    fitted: Fitted,
     window: Window,
     bandwidth: f64,
     /// The logarithm of each sample's weight, where they differ.
     log_weights: Option<Vec<f64>>,
     /// What makes a density of the sum of the windows.
     log_norm: f64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Metric {
-    Euclidean,
-    Manhattan,
-    Chebyshev,
-    Minkowski(f64),
 }
 
 /// How a sample's weight falls off with the distance. Source: `sklearn.neighbors._binary_tree`.
@@ -107,11 +98,13 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         return Err(part.refuse(TREE, "has no samples"));
     }
     let n_features = part.n_features(samples.columns, TREE)?;
+    let (count, attributes) = (samples.rows, ("metric", "metric_params"));
+    let fitted = Fitted::of(part, samples.values, n_features, attributes)?;
     let weights = if weights.is_none() { None } else { Some(part.numbers_of(TREE, weights)?) };
     if weights.as_ref().is_some_and(|weights| {
-        weights.len() != samples.rows || !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
+        weights.len() != count || !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
     }) {
-        return Err(part.refuse(TREE, format!("has no weights for {} samples", samples.rows)));
+        return Err(part.refuse(TREE, format!("has no weights for {count} samples")));
     }
     // Since 1.2 a bandwidth may be estimated, and stands by itself.
     let bandwidth = if part.attr("bandwidth_").is_some() { "bandwidth_" } else { "bandwidth" };
@@ -133,44 +126,14 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         _ => Window::Gaussian,
     };
     #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
-    let total = weights.as_ref().map_or(samples.rows as f64, |weights| weights.iter().sum());
+    let total = weights.as_ref().map_or(count as f64, |weights| weights.iter().sum());
     #[allow(clippy::cast_precision_loss, reason = "a number of features")]
     let scale = n_features as f64 * bandwidth.ln();
     let log_norm = -window.log_integral(n_features) - scale - total.ln();
     let methods = vec![Spec::new(Method::ScoreSamples, DType::Double, Gives::One)];
     let facts = Facts::new(part, n_features, Check::Finite, methods)?;
     let log_weights = weights.map(|weights| weights.into_iter().map(f64::ln).collect());
-    let points = Points::new(&samples.values, samples.columns);
-    Ok(Box::new(Density { facts, points, metric: metric(part)?, window, bandwidth, log_weights, log_norm }))
-}
-
-fn metric(part: &Part<'_>) -> Result<Metric, ModelError> {
-    const PARAMS: &str = "metric_params";
-    let name = part.one_of(
-        "metric",
-        "euclidean",
-        &["euclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev", "infinity", "minkowski", "p"],
-    )?;
-    let mut power = None;
-    if let Some(params) = part.attr(PARAMS) {
-        for (key, value) in params.entries().into_iter().flatten() {
-            power = value.as_f64().filter(|power| *power >= 1.0 && power.is_finite());
-            if key.as_str() != Some("p") || power.is_none() {
-                let why = format!(
-                    "has {} for {}; expected a number p of 1 or more",
-                    value.describe(),
-                    key.describe()
-                );
-                return Err(part.refuse(PARAMS, why));
-            }
-        }
-    }
-    Ok(match name {
-        "manhattan" | "cityblock" | "l1" => Metric::Manhattan,
-        "chebyshev" | "infinity" => Metric::Chebyshev,
-        "minkowski" | "p" => Metric::Minkowski(power.unwrap_or(2.0)),
-        _ => Metric::Euclidean,
-    })
+    Ok(Box::new(Density { facts, fitted, window, bandwidth, log_weights, log_norm }))
 }
 
 impl Estimator for Density {
@@ -184,21 +147,11 @@ impl Estimator for Density {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let mut logs = vec![0.0; self.points.len()];
+        let mut logs = vec![0.0; self.fitted.len()];
         let score = |row: &[f64]| {
-            match self.metric {
-                Metric::Euclidean => self.points.squared_distances(row, &mut logs),
-                Metric::Manhattan => self.points.manhattan_distances(row, &mut logs),
-                Metric::Chebyshev => self.points.chebyshev_distances(row, &mut logs),
-                Metric::Minkowski(power) => self.points.minkowski_sums(row, power, &mut logs),
-            }
+            self.fitted.compare(row, &mut logs);
             for log in &mut logs {
-                let distance = match self.metric {
-                    Metric::Euclidean => log.sqrt(),
-                    Metric::Minkowski(power) => log.powf(1.0 / power),
-                    Metric::Manhattan | Metric::Chebyshev => *log,
-                };
-                *log = self.window.log(distance / self.bandwidth);
+                *log = self.window.log(self.fitted.finish(*log) / self.bandwidth);
             }
             if let Some(weights) = &self.log_weights {
                 logs.iter_mut().zip(weights).for_each(|(log, weight)| *log += weight);

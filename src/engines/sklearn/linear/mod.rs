@@ -8,6 +8,7 @@ pub(super) mod ransac;
 pub(super) mod regression;
 
 use super::ModelError;
+use super::attributes::is_sparse;
 use super::math::Affine;
 use super::registry::Row;
 use super::state::{Numbers, Part};
@@ -79,7 +80,14 @@ struct Fitted {
 /// Reads `coef_` (`[n_features]` or `[n_outputs, n_features]`) and the intercept,
 /// which is one number for all outputs or one per output.
 fn read(part: &Part<'_>) -> Result<Fitted, ModelError> {
-    let Numbers { values: coef, shape } = part.finite_numbers("coef_")?;
+    let Numbers { values: coef, mut shape } = part.finite_numbers("coef_")?;
+    // A regressor of one target that was sparsified has a row of them; its answers are the same.
+    if part.attr("coef_").is_some_and(is_sparse)
+        && part.class.ends_with("Regressor")
+        && shape.first() == Some(&1)
+    {
+        shape.remove(0);
+    }
     let (outputs, n_features, has_rows) = match shape[..] {
         [features] => (1, features, false),
         [outputs, features] => (outputs, features, true),

@@ -5,7 +5,6 @@ use crate::engines::sklearn::attributes::Matrix;
 use crate::engines::sklearn::pairwise::Points;
 use crate::engines::sklearn::state::Part;
 use crate::formats::pickle::Ref;
-use crate::limits;
 
 /// A distance of two rows. Source: `sklearn.metrics.DistanceMetric`, `scipy.spatial.distance`.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ enum Sets {
 
 /// The samples that were fitted, and how others are compared with them.
 #[derive(Debug)]
-pub(super) struct Fitted {
+pub(in crate::engines::sklearn) struct Fitted {
     metric: Metric,
     points: Points,
     /// The same row by row, for the metrics that are not made of single features.
@@ -64,34 +63,34 @@ impl Fitted {
     /// `_fit_X` with its metric.
     pub(super) fn read(part: &Part<'_>) -> Result<Self, ModelError> {
         const NAME: &str = "_fit_X";
-        // A dense matrix has all of its numbers in the file; a sparse one may have none.
-        let (rows, features) = if part.fitted(NAME)?.array().is_some() {
-            let dense = part.matrix(NAME)?;
-            (dense.values, dense.columns)
-        } else {
-            let sparse = part.csr(NAME)?;
-            let (rows, features) = (sparse.rows(), sparse.width());
-            let all = rows.saturating_mul(features);
-            if all > limits::TENSOR_BYTES_MAX / 8 {
-                let why = format!("has {rows} rows of {features} features, which are not held");
-                return Err(part.refuse(NAME, why));
-            }
-            part.pay_again(NAME, all.saturating_mul(16))?;
-            (sparse.dense(0..rows).into_raw_vec_and_offset().0, features)
-        };
+        let Matrix { values: rows, columns: features, .. } = part.matrix(NAME)?;
         if rows.is_empty() || features == 0 {
             return Err(part.refuse(NAME, "has no numbers; expected at least one sample"));
         }
-        let metric = metric(part, features)?;
-        if matches!(metric, Metric::Precomputed) && rows.len() != features.saturating_mul(features) {
-            let why = format!("has {} distances of {features} samples; expected a square", rows.len());
+        let fitted = Self::of(part, rows, features, ("effective_metric_", "effective_metric_params_"))?;
+        if matches!(fitted.metric, Metric::Precomputed)
+            && fitted.rows.len() != features.saturating_mul(features)
+        {
+            let why = format!("has {} distances of {features} samples; expected a square", fitted.rows.len());
             return Err(part.refuse(NAME, why));
         }
+        Ok(fitted)
+    }
+
+    /// These samples, `[samples, features]` and at least one number, with the metric and its
+    /// parameters that attributes of these names have.
+    pub(in crate::engines::sklearn) fn of(
+        part: &Part<'_>,
+        rows: Vec<f64>,
+        features: usize,
+        attributes: (&'static str, &'static str),
+    ) -> Result<Self, ModelError> {
+        let metric = metric(part, features, attributes)?;
         let points = Points::new(&rows, features);
         Ok(Self { metric, points, rows, features })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engines::sklearn) fn len(&self) -> usize {
         self.points.len()
     }
 
@@ -106,7 +105,7 @@ impl Fitted {
 
     /// A number for each fitted sample that grows with the distance; [`Fitted::finish`] makes
     /// the distance of it. `out` has a place for each.
-    pub(super) fn compare(&self, x: &[f64], out: &mut [f64]) {
+    pub(in crate::engines::sklearn) fn compare(&self, x: &[f64], out: &mut [f64]) {
         match &self.metric {
             Metric::Euclidean | Metric::SquaredEuclidean => self.points.squared_distances(x, out),
             Metric::Manhattan => self.points.manhattan_distances(x, out),
@@ -122,7 +121,7 @@ impl Fitted {
     }
 
     /// The distance that was compared by this number.
-    pub(super) fn finish(&self, compared: f64) -> f64 {
+    pub(in crate::engines::sklearn) fn finish(&self, compared: f64) -> f64 {
         match &self.metric {
             Metric::Euclidean | Metric::StandardizedEuclidean { .. } | Metric::Mahalanobis { .. } => {
                 compared.sqrt()
@@ -234,30 +233,34 @@ impl Sets {
 
 /// Source: `sklearn.neighbors._base.NeighborsBase._fit`, which settles the metric and what
 /// belongs to it.
-fn metric(part: &Part<'_>, features: usize) -> Result<Metric, ModelError> {
-    const NAME: &str = "effective_metric_";
-    const PARAMS: &str = "effective_metric_params_";
-    let value = part.fitted(NAME)?;
+fn metric(
+    part: &Part<'_>,
+    features: usize,
+    (attribute, parameters): (&'static str, &'static str),
+) -> Result<Metric, ModelError> {
+    let value = part.fitted(attribute)?;
     let Some(name) = value.to_str() else {
-        return Err(part.unexpected(NAME, value, "the name of a metric; functions are not called"));
+        return Err(part.unexpected(attribute, value, "the name of a metric; functions are not called"));
     };
-    let params = part.attr(PARAMS);
+    let params = part.attr(parameters);
     let param =
         |key: &str| params.and_then(|params| params.get(key)).filter(|value: &Ref<'_>| !value.is_none());
     let numbers = |key: &str, value, len: usize| -> Result<Vec<f64>, ModelError> {
-        let numbers = part.numbers_of(PARAMS, value)?;
+        let numbers = part.numbers_of(parameters, value)?;
         if numbers.len() == len && numbers.iter().all(|number| number.is_finite()) {
             return Ok(numbers);
         }
-        Err(part
-            .refuse(PARAMS, format!("has {} numbers in {key}; expected {len} finite ones", numbers.len())))
+        Err(part.refuse(
+            parameters,
+            format!("has {} numbers in {key}; expected {len} finite ones", numbers.len()),
+        ))
     };
     let square = |key: &str, value| -> Result<Matrix, ModelError> {
         let values = numbers(key, value, features * features)?;
         Ok(Matrix { values, rows: features, columns: features })
     };
     let needs = |key: &str| {
-        part.refuse(PARAMS, format!("has no {key}, which {name} needs of a model that is served"))
+        part.refuse(parameters, format!("has no {key}, which {name} needs of a model that is served"))
     };
     Ok(match &*name {
         "euclidean" | "l2" | "p2" => Metric::Euclidean,
@@ -267,7 +270,9 @@ fn metric(part: &Part<'_>, features: usize) -> Result<Metric, ModelError> {
         "minkowski" | "p" => {
             let p = param("p").and_then(Ref::as_f64).unwrap_or(2.0);
             if !(p > 0.0 && p.is_finite()) {
-                return Err(part.refuse(PARAMS, format!("has a p of {p}; expected a finite number above 0")));
+                return Err(
+                    part.refuse(parameters, format!("has a p of {p}; expected a finite number above 0"))
+                );
             }
             match param("w") {
                 Some(weights) => Metric::WeightedMinkowski { p, weights: numbers("w", weights, features)? },
@@ -282,7 +287,7 @@ fn metric(part: &Part<'_>, features: usize) -> Result<Metric, ModelError> {
             (Some(inverse), _) => Metric::Mahalanobis { inverse: square("VI", inverse)? },
             (None, Some(covariance)) => {
                 let inverse = square("V", covariance)?.inverse();
-                let inverse = inverse.ok_or_else(|| part.refuse(PARAMS, "has a V without an inverse"))?;
+                let inverse = inverse.ok_or_else(|| part.refuse(parameters, "has a V without an inverse"))?;
                 Metric::Mahalanobis { inverse }
             }
             (None, None) => return Err(needs("VI")),
@@ -301,7 +306,7 @@ fn metric(part: &Part<'_>, features: usize) -> Result<Metric, ModelError> {
         "precomputed" => Metric::Precomputed,
         other => {
             let shown: String = other.chars().take(64).flat_map(char::escape_debug).collect();
-            return Err(part.refuse(NAME, format!("is '{shown}', a metric that is not served")));
+            return Err(part.refuse(attribute, format!("is '{shown}', a metric that is not served")));
         }
     })
 }

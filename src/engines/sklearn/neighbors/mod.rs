@@ -6,7 +6,7 @@
 
 mod centroid;
 mod manifold;
-mod metric;
+pub(super) mod metric;
 mod outlier;
 mod search;
 mod unsupervised;

@@ -93,7 +93,7 @@ impl Classifier {
 
     /// The decisions by class: scikit-learn's are those of the second of a pair.
     fn by_class(decisions: &[f64], scores: &mut [f64]) {
-        votes(decisions.iter().map(|&decision| (decision < 0.0, -decision)), scores);
+        votes(decisions.iter().map(|&decision| (Some(decision < 0.0), -decision)), scores);
     }
 
     fn predict(&self, decisions: &[f64]) -> Vec<usize> {

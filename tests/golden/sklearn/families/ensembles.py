@@ -56,8 +56,6 @@ def cases(case, version):
     case("voting soft", lambda: VotingClassifier(named, voting="soft"), FRAME, C, core=True)
     case("voting soft, weighted, one dropped", lambda: VotingClassifier(
         [*named, ("d", "drop")], voting="soft", weights=[1, 2, 0.5, 7]), X, B, core=True)
-    case("voting soft, not flattened", lambda: VotingClassifier(named, voting="soft", flatten_transform=False), X, C,
-         methods=("predict", "predict_proba"))
     case("voting regressor", lambda: VotingRegressor([("l", LinearRegression()), ("t", branch())]), X, Y, core=True)
     case("voting regressor, weighted", lambda: VotingRegressor(
         [("l", LinearRegression()), ("d", "drop"), ("t", branch())], weights=np.array([2.0, 1.0, 3.0])), FRAME, Y)

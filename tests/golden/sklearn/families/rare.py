@@ -1,0 +1,63 @@
+"""Rarer ways to be fitted: sparsified and precomputed ones, other metrics, other shapes of answers."""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
+from sklearn.multiclass import OneVsOneClassifier
+from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+rng = np.random.RandomState(11)
+X = rng.normal(size=(40, 4)).round(3) * [1.0, 2.0, 0.5, 1.0]
+Y = X @ [1.0, -0.5, 2.0, 0.0]
+THREE = np.digitize(Y, [-1.0, 1.0])
+WORDS = np.array(["low", "mid", "high"])[THREE]
+PARTLY = np.where(rng.uniform(size=40) < 0.5, -1, THREE)
+ASK = rng.normal(size=(6, 4)) * [1.0, 2.0, 0.5, 1.0]
+BITS = (rng.uniform(size=(20, 5)) > 0.5).astype(float)
+PLACES = rng.uniform(-1.2, 1.2, size=(20, 2))
+
+
+def sparsify(model):
+    (model[-1] if hasattr(model, "steps") else model).sparsify()
+
+
+def named():
+    return [("l", LogisticRegression()), ("t", DecisionTreeClassifier(max_depth=2, random_state=0))]
+
+
+def cases(case, version):
+    def add(name, make, x=X, y=None, ask=ASK, **more):
+        case(name, make, x, y, ask=ask, **more)
+
+    l1 = {"penalty": "l1", "solver": "liblinear", "C": 0.3}
+    add("sparsified LogisticRegression", lambda: LogisticRegression(**l1), y=WORDS == "low", then=sparsify, core=True)
+    add("sparsified LogisticRegression in a pipeline", lambda: make_pipeline(StandardScaler(), SGDClassifier(penalty="l1", random_state=0)),
+        y=WORDS, then=sparsify)
+    add("sparsified Perceptron", lambda: Perceptron(random_state=0), y=WORDS, then=sparsify, core=True)
+    add("sparsified SGDRegressor", lambda: SGDRegressor(penalty="l1", random_state=0), y=Y, then=sparsify, core=True)
+
+    kernel = {"x": X @ X.T, "ask": ASK @ X.T}
+    add("one against one, precomputed", lambda: OneVsOneClassifier(SVC(kernel="precomputed")), y=WORDS, core=True, **kernel)
+    add("one against one of two, precomputed", lambda: OneVsOneClassifier(SVC(kernel="precomputed")), y=THREE > 0, **kernel)
+
+    for metric, how in [("canberra", {}), ("seuclidean", {"V": np.var(X, axis=0)}), ("braycurtis", {}),
+                        ("mahalanobis", {"VI": np.linalg.inv(np.cov(X.T))}), ("minkowski", {"p": 1.5})]:
+        add(f"KernelDensity {metric}", lambda: KernelDensity(kernel="gaussian", metric=metric, algorithm="ball_tree" if metric != "minkowski" else "auto",
+                                                             metric_params=how or None), core=metric == "canberra")
+    for metric in ("hamming", "jaccard"):
+        add(f"KernelDensity {metric}", lambda: KernelDensity(kernel="exponential", metric=metric, algorithm="ball_tree"), x=BITS, ask=BITS[:5])
+    add("KernelDensity haversine", lambda: KernelDensity(bandwidth=0.3, metric="haversine", algorithm="ball_tree"), x=PLACES, ask=PLACES[:5] + 0.01,
+        core=True)
+
+    add("LabelPropagation of sparse samples", LabelPropagation, x=csr_matrix(X), y=PARTLY, core=True)
+    add("LabelSpreading of sparse samples", lambda: LabelSpreading(kernel="knn", n_neighbors=3), x=csr_matrix(X), y=PARTLY)
+
+    # scikit-learn has the estimators first.
+    add("voting, not flattened", lambda: VotingClassifier(named(), voting="soft", flatten_transform=False), y=WORDS, core=True,
+        methods=("predict", "predict_proba"), also={"transform": lambda m, x: {"outputs": m.transform(x).swapaxes(0, 1)}})
