@@ -22,6 +22,7 @@
 
 // Declared in reading order, lowest floor first; `tests/tidy.rs` holds the floors.
 pub mod limits;
+pub mod memory;
 
 pub mod error;
 pub mod ids;

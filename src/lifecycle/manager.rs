@@ -24,6 +24,7 @@ use super::state::State;
 use super::streams::{Effect, Event, Streams};
 use crate::error::Code;
 use crate::ids::{ModelName, ServableId};
+use crate::memory;
 
 /// How the manager works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,14 +274,30 @@ fn tell(id: &ServableId, state: State, error: Option<&LoadError>, load_took: Opt
     }
 }
 
+/// A load that takes as long has had buffers worth giving back; most are far quicker.
+const LONG_LOAD: Duration = Duration::from_millis(20);
+
 /// The body of a load thread.
 fn load_all<L: Loader>(loads: &Mutex<mpsc::Receiver<Load<L>>>, reports: &UnboundedSender<Report<L>>) {
     // The lock is held while waiting: the other threads then wait for the lock.
     let next = || loads.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok(Load { id, mut loader }) = next() {
         let started = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| loader.load()));
+        // A thread of its own: an allocator's pages belong to the thread that took them
+        // first, and those of one that has ended go back as soon as they are free.
+        let outcome = thread::scope(|scope| {
+            let thread = thread::Builder::new().name("load".to_owned());
+            match thread.spawn_scoped(scope, || loader.load()) {
+                Ok(thread) => thread.join(),
+                Err(error) => {
+                    Ok(Err(LoadError::new(Code::ResourceExhausted, format!("no thread to load it: {error}"))))
+                }
+            }
+        });
         let took = started.elapsed();
+        if took >= LONG_LOAD {
+            memory::give_back();
+        }
         let report = match outcome {
             Ok(Ok(servable)) => Event::LoadDone { id, servable, took },
             Ok(Err(error)) => Event::LoadFailed { id, loader, error, took },
@@ -299,13 +316,21 @@ fn free_all<L: Loader>(
     retired: &Mutex<mpsc::Receiver<Retired<L::Servable>>>,
     reports: &UnboundedSender<Report<L>>,
 ) {
-    let next = || retired.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok(Retired { id, servable }) = next() {
+    // The lock is held while waiting: the other threads then wait for the lock.
+    let next = || retired.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    let waiting = || retired.try_lock().ok()?.try_recv().ok();
+    let mut current = next();
+    while let Some(Retired { id, servable }) = current {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(servable))) {
             let why = panic_message(&*panic);
             tracing::error!(model = %id.name, version = id.version.get(), why, "freeing panicked");
         }
         let _ = reports.send(Event::Freed { id });
+        current = waiting().or_else(|| {
+            // Once for all that were freed together.
+            memory::give_back();
+            next()
+        });
     }
 }
 
