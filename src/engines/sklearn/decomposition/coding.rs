@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 
+use super::lars::{self, Path};
 use super::linear_map::not_empty;
 use crate::engines::sklearn::attributes::Matrix;
 use crate::engines::sklearn::state::Part;
@@ -9,8 +10,8 @@ use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec,
 use crate::servable::RunError;
 use crate::tensor::Tensor;
 
-/// Rounds after which the weights of a lasso have to rest.
-const ROUNDS_MAX: usize = 100_000;
+/// Rounds after which the weights of a code have to rest.
+pub(super) const ROUNDS_MAX: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Algorithm {
@@ -20,6 +21,8 @@ enum Algorithm {
     Threshold { alpha: f64 },
     /// The least squares, with weights that cost so much.
     Lasso { alpha: f64 },
+    /// So many steps of a path of least angles.
+    Path(Path),
 }
 
 #[derive(Debug)]
@@ -51,31 +54,27 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         _ => 1.0,
     };
     #[allow(clippy::cast_precision_loss, reason = "a number of features")]
-    let algorithm = match kind {
-        "omp" => {
-            let asked = if part.attr("transform_n_nonzero_coefs").is_some() {
-                part.count("transform_n_nonzero_coefs")?
-            } else {
-                (n_features / 10).max(1).min(count)
-            };
-            if asked == 0 || asked > count {
-                let why = format!("is {asked}; expected at least 1, and no more than the {count} atoms");
-                return Err(part.refuse("transform_n_nonzero_coefs", why));
-            }
-            Algorithm::MatchingPursuit { atoms: asked }
-        }
-        "threshold" => Algorithm::Threshold { alpha },
-        "lars" => {
-            return Err(part.refuse("transform_algorithm", "is 'lars', which is not served"));
-        }
-        _ => Algorithm::Lasso { alpha: alpha / n_features as f64 },
-    };
+    let alpha_of_one = alpha / n_features as f64;
     let positive = part.flag("positive_code", false)?;
-    if positive && kind == "lasso_lars" {
-        // Its path leaves the optimum where a weight would have to become negative.
-        let why = "is 'lasso_lars', which is not served for positive codes; 'lasso_cd' is";
-        return Err(part.refuse("transform_algorithm", why));
+    if positive && matches!(kind, "omp" | "lars") {
+        let why = format!("is True, which scikit-learn does not answer for '{kind}'");
+        return Err(part.refuse("positive_code", why));
     }
+    let algorithm = match kind {
+        "omp" => Algorithm::MatchingPursuit { atoms: asked_atoms(part, n_features, count)? },
+        "threshold" => Algorithm::Threshold { alpha },
+        "lars" => Algorithm::Path(Path::Angles { atoms: asked_atoms(part, n_features, count)? }),
+        // Its path leaves the optimum where a weight would have to become negative.
+        "lasso_lars" if positive => {
+            let steps = if part.attr("transform_max_iter").is_some() {
+                part.count("transform_max_iter")?
+            } else {
+                1000
+            };
+            Algorithm::Path(Path::PositiveLasso { alpha: alpha_of_one, steps })
+        }
+        _ => Algorithm::Lasso { alpha: alpha_of_one },
+    };
     let split = part.flag("split_sign", false)?;
     let columns = count * (1 + usize::from(split));
     let mut methods = vec![Spec::transform(columns)];
@@ -91,6 +90,22 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         return Err(part.refuse(name, format!("has {count} atoms, more than are compared with each other")));
     };
     Ok(Box::new(Coding { facts, atoms, gram, algorithm, positive, split }))
+}
+
+/// How many atoms a code has at most.
+fn asked_atoms(part: &Part<'_>, n_features: usize, count: usize) -> Result<usize, ModelError> {
+    const NAME: &str = "transform_n_nonzero_coefs";
+    let asked =
+        if part.attr(NAME).is_some() { part.count(NAME)? } else { (n_features / 10).max(1).min(count) };
+    if asked == 0 || asked > count {
+        let why = format!("is {asked}; expected at least 1, and no more than the {count} atoms");
+        return Err(part.refuse(NAME, why));
+    }
+    Ok(asked)
+}
+
+fn no_rest() -> RunError {
+    RunError::InvalidInput(format!("the code of a row did not come to rest in {ROUNDS_MAX} rounds"))
 }
 
 impl Coding {
@@ -114,6 +129,9 @@ impl Coding {
             Algorithm::MatchingPursuit { atoms } => self.pursue(&common, atoms),
             #[allow(clippy::cast_precision_loss, reason = "a number of features")]
             Algorithm::Lasso { alpha } => self.lasso(&common, alpha * row.len() as f64)?,
+            Algorithm::Path(path) => {
+                lars::weights(&common, &self.gram, row.len(), path).ok_or_else(no_rest)?
+            }
         };
         if self.positive && matches!(self.algorithm, Algorithm::Threshold { .. }) {
             code.iter_mut().for_each(|value| *value = value.max(0.0));
@@ -187,7 +205,7 @@ impl Coding {
                 return Ok(code);
             }
         }
-        Err(RunError::InvalidInput(format!("the code of a row did not come to rest in {ROUNDS_MAX} rounds")))
+        Err(no_rest())
     }
 }
 

@@ -5,6 +5,7 @@ mod coding;
 mod covariance;
 mod factorization;
 mod kernels;
+mod lars;
 mod linear_map;
 mod pls;
 mod projection;

@@ -1,11 +1,13 @@
-"""Rarer ways to be fitted: sparsified and precomputed ones, other metrics, other shapes of answers."""
+"""Rarer ways to be fitted: sparsified and precomputed ones, other metrics, other paths, other shapes of answers."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.ensemble import VotingClassifier
-from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
-from sklearn.multiclass import OneVsOneClassifier
-from sklearn.neighbors import KernelDensity
+from sklearn.decomposition import DictionaryLearning, SparseCoder
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier, SGDRegressor
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.neighbors import KernelDensity, KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
@@ -19,12 +21,27 @@ THREE = np.digitize(Y, [-1.0, 1.0])
 WORDS = np.array(["low", "mid", "high"])[THREE]
 PARTLY = np.where(rng.uniform(size=40) < 0.5, -1, THREE)
 ASK = rng.normal(size=(6, 4)) * [1.0, 2.0, 0.5, 1.0]
+TWO_LABELS = np.c_[Y > 0, X[:, 1] > 0.5].astype(int)
+THREE_LABELS = np.c_[TWO_LABELS, X[:, 2] < 0]
+ATOMS = rng.normal(size=(6, 4)) / 2
+# Alike enough for weights to come and go along a path.
+NEAR = ATOMS[:3].repeat(3, axis=0) + 0.3 * rng.normal(size=(9, 4))
+MANY = rng.normal(size=(25, 4))
 BITS = (rng.uniform(size=(20, 5)) > 0.5).astype(float)
 PLACES = rng.uniform(-1.2, 1.2, size=(20, 2))
 
 
 def sparsify(model):
     (model[-1] if hasattr(model, "steps") else model).sparsify()
+
+
+def lean(model):
+    """Without what the members were copied from."""
+    model.__dict__.pop("cv", None)
+
+
+def tree():
+    return DecisionTreeClassifier(max_depth=2, random_state=0)
 
 
 def named():
@@ -61,3 +78,27 @@ def cases(case, version):
     # scikit-learn has the estimators first.
     add("voting, not flattened", lambda: VotingClassifier(named(), voting="soft", flatten_transform=False), y=WORDS, core=True,
         methods=("predict", "predict_proba"), also={"transform": lambda m, x: {"outputs": m.transform(x).swapaxes(0, 1)}})
+
+    # scikit-learn's multilabel probabilities are those of the first label of each output.
+    several = [("t", tree()), ("n", KNeighborsClassifier(3)), ("r", RidgeClassifier())]
+    add("stacking of two labels", lambda: StackingClassifier(several, final_estimator=RandomForestClassifier(3, max_depth=2, random_state=0), cv=2),
+        y=TWO_LABELS, then=lean, core=True)
+    add("stacking of three labels", lambda: StackingClassifier(several, final_estimator=RidgeClassifier(), cv=2, passthrough=True),
+        y=THREE_LABELS, then=lean)
+    perceptron = lambda: MLPClassifier((3,), max_iter=30, random_state=0)  # noqa: E731
+    for labels, y in (("two", TWO_LABELS), ("three", THREE_LABELS)):
+        add(f"stacking of a perceptron and {labels} labels", lambda: StackingClassifier(
+            [("m", perceptron()), ("o", OneVsRestClassifier(LogisticRegression()))], final_estimator=tree(), cv=2), y=y, then=lean)
+    add("stacking of predictions of labels", lambda: StackingClassifier(
+        [("t", tree()), ("r", RidgeClassifier())], final_estimator=KNeighborsClassifier(4), cv=2, stack_method="predict"), y=TWO_LABELS * 5,
+        then=lean)
+
+    for atoms in (1, 2, 3, 5, 6):
+        add(f"SparseCoder by least angles, {atoms}", lambda: SparseCoder(ATOMS, transform_algorithm="lars", transform_n_nonzero_coefs=atoms),
+            core=atoms == 3)
+    for alpha in (0.01, 0.1, 0.5):
+        add(f"SparseCoder positive along the path, {alpha}", lambda: SparseCoder(NEAR, transform_algorithm="lasso_lars", transform_alpha=alpha,
+                                                                                 positive_code=True), core=alpha == 0.1, ask=MANY)
+    add("SparseCoder by many least angles", lambda: SparseCoder(NEAR, transform_algorithm="lars", transform_n_nonzero_coefs=9), ask=MANY)
+    add("DictionaryLearning by least angles", lambda: DictionaryLearning(5, max_iter=10, transform_algorithm="lars", transform_n_nonzero_coefs=3,
+                                                                         random_state=0), core=True)
