@@ -25,6 +25,28 @@ pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
 /// One tensor within an ONNX graph whose size is known when it is loaded, in bytes.
 pub const ONNX_WITHIN_BYTES_MAX: usize = 4 << 30;
 
+// --- SavedModel ----------------------------------------------------------------
+
+/// One `saved_model.pb`, in bytes: protobuf itself stops there. Weights lie beside it.
+pub const SAVED_MODEL_BYTES_MAX: u64 = (2 << 30) - 1;
+/// Meta graphs of one file. Most have one, some one each for training and serving.
+pub const SAVED_MODEL_META_GRAPHS_MAX: usize = 64;
+/// Nodes of all graphs of one file, and of all functions, as of an ONNX model.
+pub const SAVED_MODEL_NODES_MAX: usize = 1 << 20;
+/// Signatures of one file: the graph is gone through once for each.
+pub const SAVED_MODEL_SIGNATURES_MAX: usize = 256;
+/// Inputs and outputs of all signatures together. Those of one are looked for by name
+/// among [`REQUEST_INPUTS_MAX`].
+pub const SAVED_MODEL_TENSORS_MAX: usize = 1 << 16;
+/// Collections of one file: lists of names, of which a few are known.
+pub const SAVED_MODEL_COLLECTIONS_MAX: usize = 1 << 12;
+/// Files that lie in `assets`.
+pub const SAVED_MODEL_ASSETS_MAX: usize = 1 << 12;
+/// Characters of a meta graph's tags in a message that lists them.
+pub const SAVED_MODEL_TAGS_SHOWN_CHARS: usize = 64;
+/// One `--tensorflow_session_config_file`, in bytes: a page of settings is some hundred.
+pub const SESSION_CONFIG_BYTES_MAX: u64 = 64 << 10;
+
 const _: () = assert!(PICKLE_EXPANSION_BYTES_FLOOR < PICKLE_EXPANDED_BYTES_MAX, "small files may expand");
 const _: () = assert!(TENSOR_BYTES_MAX < MESSAGE_BYTES_MAX, "a message can carry one full tensor");
 

@@ -3,6 +3,8 @@
 pub mod example;
 pub mod onnx;
 pub mod pickle;
+pub mod saved_model;
 pub mod skops;
+pub mod tensor_proto;
 pub mod tfrecord;
 pub mod trees;

@@ -7,4 +7,4 @@ pub mod management;
 pub mod prediction_log;
 pub mod rest;
 pub mod signature_def;
-pub mod tensor_proto;
+pub use crate::formats::tensor_proto;

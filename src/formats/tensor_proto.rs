@@ -270,7 +270,8 @@ pub fn encode(tensor: Tensor, form: Form) -> TensorProto {
 }
 
 /// A shape message of these sizes; -1 is "any".
-pub(super) fn shape_proto(sizes: impl Iterator<Item = i64>) -> TensorShapeProto {
+#[must_use]
+pub fn shape_proto(sizes: impl Iterator<Item = i64>) -> TensorShapeProto {
     let dim = sizes.map(|size| Dim { size, name: String::new() }).collect();
     TensorShapeProto { dim, unknown_rank: false }
 }
