@@ -10,6 +10,7 @@ mod onnx;
 pub mod platform;
 mod rows;
 mod sklearn;
+mod tensorflow;
 pub mod trees;
 mod xgboost;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use self::boosted::BoostedModel;
 use self::onnx::OnnxRuntime;
+use self::tensorflow::TensorflowRuntime;
 use crate::libraries::LibraryChoice;
 use crate::limits;
 use crate::servable::{OWN_ENGINE, Servable};
@@ -26,6 +28,7 @@ pub use lightgbm::ModelError as LightgbmError;
 pub use onnx::{BackendChoice, ModelError as OnnxError, OnnxOptions};
 pub use platform::{DetectError, Detected, Platform, detect};
 pub use sklearn::{ModelError as SklearnError, Whom};
+pub use tensorflow::{ModelError as TensorflowError, TensorflowOptions};
 pub use xgboost::ModelError as XgboostError;
 
 /// Why a version's folder gave no servable.
@@ -82,6 +85,14 @@ pub enum OpenError {
         /// Why.
         source: Box<OnnxError>,
     },
+    /// It is a SavedModel that is refused.
+    #[error("{file}: {source}")]
+    Tensorflow {
+        /// The file.
+        file: String,
+        /// Why.
+        source: Box<TensorflowError>,
+    },
 }
 
 /// What the engines of a server have in common.
@@ -89,6 +100,8 @@ pub enum OpenError {
 pub struct EngineOptions {
     /// Where ONNX Runtime is.
     pub onnxruntime: LibraryChoice,
+    /// Where TensorFlow is, and how it is used.
+    pub tensorflow: TensorflowOptions,
 }
 
 /// What the owner of one model wants of its engine.
@@ -114,19 +127,24 @@ pub struct EngineReport {
 #[derive(Debug, Clone)]
 pub struct Engines {
     onnxruntime: Arc<OnnxRuntime>,
+    tensorflow: Arc<TensorflowRuntime>,
 }
 
 impl Engines {
     /// Opens nothing yet.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        Self { onnxruntime: Arc::new(OnnxRuntime::new(options.onnxruntime)) }
+        Self {
+            onnxruntime: Arc::new(OnnxRuntime::new(options.onnxruntime)),
+            tensorflow: Arc::new(TensorflowRuntime::new(options.tensorflow)),
+        }
     }
 
     /// Those that need no library from elsewhere.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::new(EngineOptions { onnxruntime: LibraryChoice::Off })
+        let tensorflow = TensorflowOptions { library: LibraryChoice::Off, ..TensorflowOptions::default() };
+        Self::new(EngineOptions { onnxruntime: LibraryChoice::Off, tensorflow })
     }
 
     /// What is there and what is not. Opens the libraries that are found.
@@ -149,6 +167,7 @@ impl Engines {
                 runs: "onnx: neural graphs without ONNX Runtime",
                 state: onnx::tract_report(),
             },
+            EngineReport { name: "tensorflow", runs: "SavedModels", state: self.tensorflow.report() },
         ]
     }
 
@@ -189,7 +208,10 @@ impl Engines {
                     .map(|model| Arc::new(model) as Arc<dyn Servable>)
                     .map_err(|source| OpenError::Onnx { file: shown, source: Box::new(source) })
             }
-            Platform::Tensorflow | Platform::Tflite => Err(OpenError::NotServed { file: shown, platform }),
+            Platform::Tensorflow => tensorflow::open(dir, &file, &self.tensorflow)
+                .map(|model| Arc::new(model) as Arc<dyn Servable>)
+                .map_err(|source| OpenError::Tensorflow { file: shown, source: Box::new(source) }),
+            Platform::Tflite => Err(OpenError::NotServed { file: shown, platform }),
         }
     }
 }

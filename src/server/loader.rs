@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::warm_up::{self, WarmUp};
 use crate::config::{BATCHING_PARAMETERS_FILE, BatchingConfig, batching_parameters};
-use crate::engines::{Engines, ModelOptions, OnnxError, OpenError, SklearnError};
+use crate::engines::{Engines, ModelOptions, OnnxError, OpenError, SklearnError, TensorflowError};
+use crate::formats::saved_model::SavedModelError;
 use crate::error::Code;
 use crate::execution::{BatchOptions, BatchParameters, ComputePool, Lane, LaneOptions};
 use crate::lifecycle::{LoadError, Loader};
@@ -132,6 +133,14 @@ fn code(error: &OpenError) -> Code {
         OpenError::Onnx { source, .. } => match **source {
             OnnxError::NoBackend(_) | OnnxError::Signature { .. } => Code::Unimplemented,
             OnnxError::Format(_) => Code::InvalidArgument,
+        },
+        OpenError::Tensorflow { source, .. } => match &**source {
+            TensorflowError::Format(SavedModelError::NoMetaGraph { .. }) => Code::NotFound,
+            TensorflowError::Format(_) | TensorflowError::Chunked => Code::InvalidArgument,
+            TensorflowError::Effect(_) => Code::PermissionDenied,
+            TensorflowError::Storage(_) => Code::Unavailable,
+            TensorflowError::NotOnDisk | TensorflowError::Library(_) => Code::Unimplemented,
+            TensorflowError::Runtime { code, .. } => *code,
         },
         OpenError::Xgboost { .. } | OpenError::Lightgbm { .. } => Code::InvalidArgument,
     }
