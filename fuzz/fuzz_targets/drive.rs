@@ -41,6 +41,11 @@ pub(crate) fn joblib_container(data: &[u8]) {
     }
 }
 
+/// Reads `data` as a `saved_model.pb`, and judges its graph.
+pub(crate) fn saved_model(data: &[u8]) {
+    longshore::formats::saved_model::check_any_bytes(data);
+}
+
 /// Reads `data` as a `tf.Example`, alone and after itself.
 pub(crate) fn example(data: &[u8]) {
     let read = |bytes: Vec<u8>| example::read(bytes.into());

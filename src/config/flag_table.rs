@@ -75,8 +75,8 @@ const fn refused(name: &'static str, kind: Kind, why: &'static str) -> Flag {
 
 use Kind::{Bool, Float, Int32, Int64, Text};
 
-const NO_SESSION: &str = "there is no TensorFlow session here; --compute_threads sets the threads for models";
-const NO_SAVED_MODEL: &str = "no SavedModel is served here";
+const NO_FACTORY: &str =
+    "no factories of thread pools are built in; --compute_threads sets the threads for models";
 const NO_TFLITE: &str = "no TensorFlow Lite model is served here";
 const NO_XLA: &str = "there is no XLA compiler here";
 
@@ -120,14 +120,22 @@ pub const FLAGS: &[Flag] = &[
         "false",
         "model files are read once and their pages left to the system",
     ),
-    ignored("tensorflow_session_parallelism", Int64, "0", NO_SESSION),
-    refused(
+    honoured(
+        "tensorflow_session_parallelism",
+        Int64,
+        "for SavedModels; a run stays in the thread that asks for it, and only operations use more",
+    ),
+    honoured(
         "tensorflow_session_config_file",
         Text,
-        "there is no TensorFlow session that could be configured; leave it out",
+        "for SavedModels; what no flag says is as the file says it, thread counts too",
     ),
-    ignored("tensorflow_intra_op_parallelism", Int64, "0", NO_SESSION),
-    ignored("tensorflow_inter_op_parallelism", Int64, "0", NO_SESSION),
+    honoured("tensorflow_intra_op_parallelism", Int64, "for SavedModels, as there"),
+    honoured(
+        "tensorflow_inter_op_parallelism",
+        Int64,
+        "for SavedModels, while they are loaded: runs stay in the thread that asks for them",
+    ),
     refused(
         "use_alts_credentials",
         Bool,
@@ -143,8 +151,12 @@ pub const FLAGS: &[Flag] = &[
         Text,
         "platforms cannot be configured; leave it out, engines are chosen by the files",
     ),
-    ignored("per_process_gpu_memory_fraction", Float, "0", "models run on the CPU"),
-    ignored("saved_model_tags", Text, "serve", NO_SAVED_MODEL),
+    honoured(
+        "per_process_gpu_memory_fraction",
+        Float,
+        "for SavedModels, where TensorFlow's library is built for GPUs",
+    ),
+    honoured("saved_model_tags", Text, "as there"),
     honoured("grpc_channel_arguments", Text, "those of the second table; others get a warning each"),
     ignored(
         "grpc_max_threads",
@@ -155,15 +167,20 @@ pub const FLAGS: &[Flag] = &[
     honoured("enable_model_warmup", Bool, "as there, for every platform"),
     honoured("num_request_iterations_for_warmup", Int32, "as there"),
     honoured("version", Bool, "prints `longshore <version>`, and the reference's two lines"),
-    ignored("remove_unused_fields_from_bundle_metagraph", Bool, "true", NO_SAVED_MODEL),
+    ignored(
+        "remove_unused_fields_from_bundle_metagraph",
+        Bool,
+        "true",
+        "of a meta graph only its signatures are kept in any case",
+    ),
     ignored("prefer_tflite_model", Bool, "false", NO_TFLITE),
     ignored("num_tflite_pools", Int32, "", NO_TFLITE),
     ignored("num_tflite_interpreters_per_pool", Int32, "", NO_TFLITE),
     honoured("enable_signature_method_name_check", Bool, "as there"),
     ignored("xla_cpu_compilation_enabled", Bool, "false", NO_XLA),
     ignored("xla_gpu_compilation_enabled", Bool, "false", NO_XLA),
-    ignored("enable_profiler", Bool, "false", "there is no TensorFlow runtime whose profile could be taken"),
-    ignored("thread_pool_factory_config_file", Text, "", NO_SESSION),
+    ignored("enable_profiler", Bool, "false", "no profiles are taken"),
+    ignored("thread_pool_factory_config_file", Text, "", NO_FACTORY),
     ignored("mixed_precision", Text, "", "models are computed in the precision that they were trained for"),
     ignored("skip_initialize_tpu", Bool, "false", "there is no TPU here"),
     ignored("enable_grpc_healthcheck_service", Bool, "true", "the health service is always there"),

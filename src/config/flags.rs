@@ -8,6 +8,7 @@ use super::batching::BatchingFlags;
 use super::flag_table::OtherFlags;
 use super::libraries::LibraryFlags;
 use super::request_log::RequestLogFlags;
+use super::tensorflow::TensorflowFlags;
 use super::tls::TlsFlags;
 
 /// How log lines look.
@@ -252,6 +253,10 @@ pub struct ServeFlags {
     /// Which foreign libraries run models.
     #[command(flatten)]
     pub libraries: LibraryFlags,
+
+    /// How SavedModels are run.
+    #[command(flatten)]
+    pub tensorflow: TensorflowFlags,
 
     /// Who can listen in.
     #[command(flatten)]

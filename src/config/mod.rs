@@ -9,6 +9,7 @@ mod libraries;
 mod model_list;
 mod monitoring;
 mod request_log;
+mod tensorflow;
 pub mod textproto;
 mod tls;
 
@@ -22,6 +23,7 @@ pub(crate) use model_list::unsupported_type;
 pub use model_list::{ListedModel, ModelConfigError, ModelList, read_model_config};
 pub use monitoring::DEFAULT_METRICS_PATH;
 pub use request_log::{RequestLogConfig, RequestLogFlags};
+pub use tensorflow::TensorflowFlags;
 pub use tls::{TlsFile, TlsFlags, read_ssl_config};
 
 use std::ffi::OsString;
@@ -273,7 +275,7 @@ impl ServerConfig {
             load_threads: threads(flags.num_load_threads as usize, cores),
             unload_threads: threads(flags.num_unload_threads as usize, 1),
             retries: retries(flags),
-            engines: flags.libraries.resolve(),
+            engines: engines(flags)?,
             io_threads: threads(flags.io_threads, cores),
             compute_threads: threads(flags.compute_threads, threads_of_batches.number.unwrap_or(cores)),
             compute_thread_name: threads_of_batches.name,
@@ -315,17 +317,13 @@ fn refuse_what_cannot_be_ignored(flags: &ServeFlags) -> Result<(), ConfigError> 
     if let Some((flag, why)) = flags.others.refused() {
         return Err(invalid(flag, why.to_owned()));
     }
-    let parallelism = [
-        "tensorflow_session_parallelism",
-        "tensorflow_intra_op_parallelism",
-        "tensorflow_inter_op_parallelism",
-    ];
-    if parallelism.iter().all(|flag| flags.others.has_other_than(flag, "0")) {
-        let why = "it cannot be set beside both --tensorflow_intra_op_parallelism and \
-                   --tensorflow_inter_op_parallelism";
-        return Err(invalid("tensorflow_session_parallelism", why.to_owned()));
-    }
     Ok(())
+}
+
+fn engines(flags: &ServeFlags) -> Result<EngineOptions, ConfigError> {
+    let mut options = flags.libraries.resolve();
+    options.tensorflow = flags.tensorflow.resolve(options.tensorflow)?;
+    Ok(options)
 }
 
 /// A pause that was given stays the same; without one it grows.

@@ -214,7 +214,7 @@ fn numbers_mean_what_the_table_says() {
     let all = ["session", "intra_op", "inter_op"].map(|which| format!("--tensorflow_{which}_parallelism=2"));
     let error = resolve(&all.each_ref().map(String::as_str)).unwrap_err();
     assert!(error.contains("cannot be set beside both"), "{error}");
-    assert_eq!(resolve(&[&all[0], &all[1]]).unwrap().warnings.len(), 2);
+    assert!(resolve(&[&all[0], &all[1]]).unwrap().warnings.is_empty());
 }
 
 #[test]

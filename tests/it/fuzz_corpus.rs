@@ -49,6 +49,32 @@ fn the_corpus_of_lightgbm() {
 }
 
 #[test]
+fn the_corpus_of_saved_model() {
+    replay("saved_model", drive::saved_model);
+}
+
+/// See `tests/golden/saved_model/make.py`: what TensorFlow writes is let through, and
+/// what reaches out of it is not.
+#[test]
+fn seeds_of_saved_models_are_judged_as_they_are_named() {
+    use longshore::formats::saved_model::MetaGraph;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/saved_model");
+    let mut judged = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with(".pb") {
+            continue;
+        }
+        let model = MetaGraph::read(fs::read(&path).unwrap().into(), &["serve".to_owned()]).unwrap();
+        assert_eq!(model.effect.is_some(), name.starts_with("refused_"), "{name}: {:?}", model.effect);
+        assert!(model.signatures.iter().any(|signature| signature.refusal().is_none()), "{name}");
+        judged += 1;
+    }
+    assert!(judged >= 10, "only {judged} seeds");
+}
+
+#[test]
 fn the_corpus_of_example() {
     replay("example", drive::example);
 }

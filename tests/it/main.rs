@@ -20,6 +20,7 @@ mod reload;
 mod request_log;
 mod rest;
 mod rollouts;
+mod saved_models;
 mod server;
 mod sklearn_families;
 mod sklearn_goldens;

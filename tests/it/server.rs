@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use longshore::config::{
     BatchingConfig, GrpcOptions, LoadRetries, Models, ReloadOptions, RequestLogConfig, ServerConfig,
 };
-use longshore::engines::EngineOptions;
+use longshore::engines::{EngineOptions, TensorflowOptions};
 use longshore::libraries::LibraryChoice;
 use longshore::proto::tensorflow::serving as pb;
 use longshore::proto::tensorflow::{TensorProto, TensorShapeProto, tensor_shape_proto::Dim};
@@ -68,11 +68,17 @@ impl Repo {
 
     /// The same, with more files beside the model's.
     pub fn drop_in_with(&self, model: &str, version: i64, file: &[u8], more: &[(&str, &[u8])]) {
+        let files: Vec<(&str, &[u8])> =
+            [("model.pkl", file)].into_iter().chain(more.iter().copied()).collect();
+        self.drop_in_files(model, version, &files);
+    }
+
+    /// The same, with these files alone.
+    pub fn drop_in_files(&self, model: &str, version: i64, files: &[(&str, &[u8])]) {
         let n = self.parts.fetch_add(1, Ordering::Relaxed);
         let aside = self.folder.path().join(format!("aside/{n}"));
         fs::create_dir(&aside).unwrap();
-        fs::write(aside.join("model.pkl"), file).unwrap();
-        for (name, bytes) in more {
+        for (name, bytes) in files {
             let path = aside.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
@@ -103,7 +109,10 @@ pub struct TestServer {
 /// Quick looks and quick ends; everything else as a user has it.
 pub fn config(root: PathBuf) -> ServerConfig {
     ServerConfig {
-        engines: EngineOptions { onnxruntime: LibraryChoice::Off },
+        engines: EngineOptions {
+            onnxruntime: LibraryChoice::Off,
+            tensorflow: TensorflowOptions { library: LibraryChoice::Off, ..TensorflowOptions::default() },
+        },
         models: Models::Repository(root),
         model_config_file: None,
         reload: ReloadOptions::default(),

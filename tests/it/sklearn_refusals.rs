@@ -646,7 +646,10 @@ const REFUSALS: &[(&str, &str)] = &[
 fn other_platforms_are_known_by_name() {
     for (file, message) in [
         ("model.tflite", "memory:/m/1/model.tflite: platform tflite is not served by this build yet"),
-        ("saved_model.pb", "memory:/m/1/saved_model.pb: platform tensorflow is not served by this build yet"),
+        (
+            "saved_model.pb",
+            "memory:/m/1/saved_model.pb: it is not a SavedModel: failed to decode Protobuf message: invalid tag value: 0",
+        ),
         (
             "model.skops",
             "memory:/m/1/model.skops: the zip archive is none: the file begins otherwise; expected what skops.io.dump writes",

@@ -96,11 +96,13 @@ impl Servable for TensorflowModel {
     fn run(&self, call: Call<'_>) -> Result<Vec<Tensor>, RunError> {
         let ports = &self.ports[call.signature];
         let fetches: SmallVec<[Port; 4]> = call.outputs.iter().map(|&output| ports.fetches[output]).collect();
-        self.session.run(&ports.feeds, call.inputs, &fetches).map_err(|Failure { code, message }| match code {
-            Code::InvalidArgument => RunError::InvalidInput(message),
-            Code::Internal => RunError::Internal(message),
-            code => RunError::Status(code, message),
-        })
+        self.session.run(&ports.feeds, call.inputs, &fetches).map_err(
+            |Failure { code, message }| match code {
+                Code::InvalidArgument => RunError::InvalidInput(message),
+                Code::Internal => RunError::Internal(message),
+                code => RunError::Status(code, message),
+            },
+        )
     }
 }
 

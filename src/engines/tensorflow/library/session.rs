@@ -6,7 +6,9 @@ use std::ptr::{self, NonNull};
 
 use smallvec::SmallVec;
 
-use super::api::{Api, TF_Buffer, TF_Graph, TF_Operation, TF_Output, TF_Session, TF_SessionOptions, TF_Tensor};
+use super::api::{
+    Api, TF_Buffer, TF_Graph, TF_Operation, TF_Output, TF_Session, TF_SessionOptions, TF_Tensor,
+};
 use super::tensor::RawTensor;
 use super::{Failure, Status, Tensorflow};
 use crate::error::Code;
@@ -68,10 +70,14 @@ impl Session {
         config: &[u8],
     ) -> Result<Self, Failure> {
         let api = library.api;
-        let wrong = |what| move |_| Failure { code: Code::InvalidArgument, message: format!("{what} holds a NUL") };
-        let folder = CString::new(folder.as_os_str().as_encoded_bytes()).map_err(wrong("the folder's path"))?;
-        let tags: Vec<CString> =
-            tags.iter().map(|tag| CString::new(tag.as_str()).map_err(wrong("a tag"))).collect::<Result<_, _>>()?;
+        let wrong =
+            |what| move |_| Failure { code: Code::InvalidArgument, message: format!("{what} holds a NUL") };
+        let folder =
+            CString::new(folder.as_os_str().as_encoded_bytes()).map_err(wrong("the folder's path"))?;
+        let tags: Vec<CString> = tags
+            .iter()
+            .map(|tag| CString::new(tag.as_str()).map_err(wrong("a tag")))
+            .collect::<Result<_, _>>()?;
         let tags: Vec<*const c_char> = tags.iter().map(|tag| tag.as_ptr()).collect();
         let status = Status::new(api);
         let options = SessionOptions::new(api);
@@ -166,7 +172,9 @@ impl Session {
         status.check()?;
         answers
             .iter()
-            .map(|answer| answer.as_ref().ok_or_else(|| Failure::internal("TensorFlow gave no tensor"))?.read())
+            .map(|answer| {
+                answer.as_ref().ok_or_else(|| Failure::internal("TensorFlow gave no tensor"))?.read()
+            })
             .collect()
     }
 }
