@@ -140,7 +140,7 @@ fn measure(rounds: usize) -> Result<(), Box<dyn Error>> {
     // 0 would be no REST, so a port that was free a moment ago.
     let rest = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let log = folder.path().join("longshore.log");
-    let server = Server::longshore(Path::new(sample::REPOSITORY), Some(rest.port()), &log)?;
+    let server = Server::longshore(Path::new(sample::REPOSITORY), Some(rest.port()), &log, &[])?;
     let rest = rest.to_string();
     let path = format!("/v1/models/{}:predict", sample::MODEL);
 

@@ -20,18 +20,20 @@ pub(crate) struct Server {
 
 impl Server {
     /// The real server over `repository`, with REST on the port `rest`, if there shall
-    /// be any, and its log in `log`. Comes back once it has told its address, which is
+    /// be any, its log in `log`, and more `flags`. Comes back once it has told its address, which is
     /// when its ports are open.
     pub(crate) fn longshore(
         repository: &Path,
         rest: Option<u16>,
         log: &Path,
+        flags: &[String],
     ) -> Result<Self, Box<dyn Error>> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command
             .arg(format!("--model_repository={}", repository.display()))
             .args(["--bind_address=127.0.0.1", "--port=0"])
             .arg(format!("--rest_api_port={}", rest.unwrap_or(0)))
+            .args(flags)
             .stdin(Stdio::null())
             .stderr(File::create(log)?);
         Self::start(command, grpc_address_in).map_err(|error| {

@@ -29,7 +29,7 @@ pub(crate) fn echo(which: &str) -> Result<Server, Box<dyn Error>> {
 
 /// The real server over the sample repository.
 pub(crate) fn longshore(log: &Path) -> Result<Server, Box<dyn Error>> {
-    Server::longshore(Path::new(sample::REPOSITORY), None, log)
+    Server::longshore(Path::new(sample::REPOSITORY), None, log, &[])
 }
 
 /// The request as it stands in an HTTP/2 body.

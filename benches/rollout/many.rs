@@ -38,7 +38,7 @@ pub(crate) fn measure() -> Outcome<()> {
     folders.write(kept, 1)?;
     folders.settle();
     let runtime = client_runtime()?;
-    let alone = resident(&Server::longshore(&folders.repository(), None, &folders.log())?)?;
+    let alone = resident(&Server::longshore(&folders.repository(), None, &folders.log(), &[])?)?;
 
     for name in others {
         folders.write(name, 1)?;
@@ -56,7 +56,7 @@ pub(crate) fn measure() -> Outcome<()> {
         // The former one ends before the next begins.
         drop(running.take());
         let began = Instant::now();
-        let server = Server::longshore(&folders.repository(), None, &folders.log())?;
+        let server = Server::longshore(&folders.repository(), None, &folders.log(), &[])?;
         runtime.block_on(async {
             let mut client = connect(&server).await?;
             // The last one by name is no later than the rest: the port opens with all.

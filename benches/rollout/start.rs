@@ -21,7 +21,7 @@ pub(crate) fn measure() -> Outcome<()> {
     let (mut ready, mut memory) = (Vec::new(), Vec::new());
     for start in 0..=STARTS {
         let began = Instant::now();
-        let server = Server::longshore(Path::new(sample::REPOSITORY), None, &folder.path().join("log"))?;
+        let server = Server::longshore(Path::new(sample::REPOSITORY), None, &folder.path().join("log"), &[])?;
         client_runtime()?.block_on(async {
             let answer = connect(&server).await?.predict(sample::request(sample::MODEL)).await?;
             sample::check(answer.get_ref())?;

@@ -42,7 +42,7 @@ pub(crate) fn measure() -> Outcome<()> {
         folders.make_ready(MODEL, version)?;
     }
     folders.settle();
-    let server = Server::longshore(&folders.repository(), None, &folders.log())?;
+    let server = Server::longshore(&folders.repository(), None, &folders.log(), &[])?;
 
     let peak = {
         let load = Load::start(&server, MODEL, PEAK)?;
