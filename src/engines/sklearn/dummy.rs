@@ -86,9 +86,8 @@ pub(super) fn build_classifier(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mo
         methods.push(Spec::new(share, DType::Double, Some(labels.len())));
         methods.push(Spec::new(log, DType::Double, Some(labels.len())));
     }
-    let n_features = part.stated_features()?;
     let labels = several.is_none().then(|| outputs[0].clone().into());
-    let facts = Facts::new(part, n_features, Check::Width, methods)?.labelled(labels);
+    let facts = Facts::of_any_width(part, Check::Width, methods)?.labelled(labels);
     Ok(Box::new(Classifier { facts, outputs, shares, places }))
 }
 
@@ -133,7 +132,7 @@ pub(super) fn build_regressor(part: &Part<'_>) -> Result<Box<dyn Estimator>, Mod
     }
     let several = (constant.len() > 1).then_some(constant.len());
     let methods = vec![Spec::new(Method::Predict, DType::Double, several)];
-    let facts = Facts::new(part, part.stated_features()?, Check::Width, methods)?;
+    let facts = Facts::of_any_width(part, Check::Width, methods)?;
     Ok(Box::new(Regressor { facts, constant }))
 }
 

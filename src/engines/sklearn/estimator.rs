@@ -18,6 +18,9 @@ use crate::tensor::{Elements, Shape, Tensor, concat_rows};
 pub(super) enum Input {
     /// `[rows, n_features]` numbers.
     Matrix,
+    /// `[rows, any number]` numbers, of an estimator that does not say how many it was fitted on,
+    /// and looks at none or at each by itself.
+    AnyWidth,
     /// `[rows]` numbers.
     Vector,
     /// `[rows]` texts.
@@ -30,7 +33,7 @@ impl Input {
     /// The kind of each of `n` columns; `None` for samples without columns.
     pub(super) fn kinds(&self, n: usize) -> Option<Vec<Kind>> {
         match self {
-            Self::Matrix => Some(vec![Kind::Numbers; n]),
+            Self::Matrix | Self::AnyWidth => Some(vec![Kind::Numbers; n]),
             Self::Table(kinds) => Some(kinds.to_vec()),
             Self::Vector | Self::Texts => None,
         }
@@ -85,7 +88,7 @@ pub(super) enum Check {
 pub(super) struct Facts {
     /// The class, as scikit-learn's messages print it.
     pub(super) class: &'static str,
-    /// Columns of the input; at least 1.
+    /// Columns of the input; at least 1. It says nothing of an input of any width.
     pub(super) n_features: usize,
     /// What its samples are.
     pub(super) input: Input,
@@ -110,6 +113,18 @@ impl Facts {
         let feature_names = part.feature_names(n_features)?;
         let input = Input::Matrix;
         Ok(Self { class: part.class, n_features, input, feature_names, labels: None, check, methods })
+    }
+
+    /// Facts of an estimator that may not say how many features it takes.
+    pub(super) fn of_any_width(
+        part: &Part<'_>,
+        check: Check,
+        methods: Vec<Spec>,
+    ) -> Result<Self, ModelError> {
+        match part.stated_features()? {
+            Some(n_features) => Self::new(part, n_features, check, methods),
+            None => Ok(Self::new(part, 1, check, methods)?.taking(Input::AnyWidth)),
+        }
     }
 
     /// The same, of an estimator whose `predict` gives each row one of these labels.
@@ -247,7 +262,7 @@ pub(super) fn ask_frame(estimator: &dyn Estimator, x: Samples<'_>) -> Result<Fra
 /// Text for an estimator of numbers is read as numbers.
 fn as_numbers(facts: &Facts, x: Samples<'_>) -> Result<Option<Array2<f64>>, RunError> {
     match (x, &facts.input) {
-        (Samples::Table(_) | Samples::Texts(_), Input::Matrix | Input::Vector) => {
+        (Samples::Table(_) | Samples::Texts(_), Input::Matrix | Input::AnyWidth | Input::Vector) => {
             x.to_dense(facts.class).map(Some)
         }
         _ => Ok(None),
@@ -266,6 +281,9 @@ fn admit(facts: &Facts, x: Samples<'_>, wanted: &[Method]) -> Result<(), RunErro
                 }
             }
         }
+    }
+    if facts.input == Input::AnyWidth {
+        return Ok(());
     }
     let takes = match wanted.first().and_then(|&method| facts.spec(method)).map(|spec| spec.takes) {
         None | Some(Takes::Samples) => facts.n_features,
@@ -377,6 +395,7 @@ pub(super) fn answer(rows: usize, gives: impl Into<Gives>, elements: Elements) -
         Gives::One => Shape::new([rows]),
         Gives::Columns(columns) => Shape::new([rows, columns]),
         Gives::Layers(columns, layers) => Shape::new([rows, columns, layers]),
+        Gives::AsTaken => Shape::new([rows, elements.len() / rows.max(1)]),
     };
     let shape = shape.map_err(|error| RunError::Internal(error.to_string()))?;
     Tensor::new(shape, elements).map_err(|error| RunError::Internal(error.to_string()))

@@ -132,6 +132,8 @@ pub(super) enum Gives {
     Columns(usize),
     /// `[rows, columns, layers]`.
     Layers(usize, usize),
+    /// `[rows, columns]`, as many as were given, of an estimator that takes any number.
+    AsTaken,
 }
 
 /// `None` is one value per row.
@@ -145,7 +147,8 @@ impl Gives {
     /// Values for each row; `None` when there are more than can be counted.
     pub(super) fn values(self) -> Option<usize> {
         match self {
-            Self::One => Some(1),
+            // No more than what was given, which is bounded.
+            Self::One | Self::AsTaken => Some(1),
             Self::Columns(columns) => Some(columns),
             Self::Layers(columns, layers) => columns.checked_mul(layers),
         }

@@ -135,6 +135,8 @@ impl SklearnModel {
             // Without names, columns of text cannot be told apart.
             let takes = match facts.input {
                 Input::Texts => Some(Given::ExampleTexts),
+                // Nobody knows how long a row should be.
+                Input::AnyWidth => None,
                 Input::Table(_) if columns.is_some() => Some(Given::ExampleTable),
                 Input::Table(ref kinds) if kinds.contains(&Kind::Texts) => None,
                 _ => Some(Given::Examples),
@@ -329,8 +331,10 @@ fn for_examples(facts: &Facts) -> Option<(SignatureMethod, Outputs)> {
 
 fn dims(gives: Gives) -> SmallVec<[Option<usize>; 3]> {
     let mut dims: SmallVec<[Option<usize>; 3]> = rows::dims(gives.columns()).into_iter().collect();
-    if let Gives::Layers(columns, layers) = gives {
-        dims.extend([Some(columns), Some(layers)]);
+    match gives {
+        Gives::Layers(columns, layers) => dims.extend([Some(columns), Some(layers)]),
+        Gives::AsTaken => dims.push(None),
+        Gives::One | Gives::Columns(_) => {}
     }
     dims
 }
@@ -342,6 +346,9 @@ fn inputs(facts: &Facts, takes: Takes) -> (Given, Vec<TensorSpec>) {
     let all = |kinds: &[Kind], kind| kinds.iter().all(|&other| other == kind || other == Kind::Unused);
     match (takes, &facts.input) {
         (Takes::Matrix(width), _) => (Given::Matrix, vec![matrix(DType::Double, width).any_real()]),
+        (Takes::Samples, Input::AnyWidth) => {
+            (Given::Matrix, vec![TensorSpec::new(INPUTS, DType::Double, &dims(Gives::AsTaken)).any_real()])
+        }
         (Takes::Samples, Input::Matrix) => {
             (Given::Matrix, vec![matrix(DType::Double, facts.n_features).any_real()])
         }

@@ -4,7 +4,7 @@ use super::compose::{Slot, named, shown, slot};
 use super::registry::Row;
 use super::samples::{Frame, Kind, Samples};
 use super::state::Part;
-use super::{Check, Estimator, Facts, Input, Method, ModelError, Spec, Takes, ask, ask_frame};
+use super::{Check, Estimator, Facts, Gives, Input, Method, ModelError, Spec, Takes, ask, ask_frame};
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -47,7 +47,10 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let count = steps.len();
     for (i, (name, [value])) in steps.into_iter().enumerate() {
         let place = format!("{NAME}[{i}] ('{}')", shown(&name));
-        let width = given.map(|given| given.gives.columns().unwrap_or(1));
+        let width = given.and_then(|given| match given.gives {
+            Gives::AsTaken => None,
+            gives => Some(gives.columns().unwrap_or(1)),
+        });
         let step = if value.is_none() { Slot::Pass } else { slot(part, value, &place, width)? };
         let step = match step {
             Slot::Is(step) => step,
@@ -70,8 +73,14 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         given = Some(transform);
         transforms.push(step);
     }
-    // What the input is, is said by the first step that looks at it.
-    let Some(first) = transforms.first().or(last.as_ref()).map(|step| step.facts()) else {
+    // What the input is, is said by the first step that looks at it: one that hands on as many
+    // columns as it is given leaves that to the next.
+    let hands_on = |facts: &Facts| {
+        facts.input == Input::AnyWidth
+            && facts.spec(Method::Transform).is_some_and(|t| t.gives == Gives::AsTaken)
+    };
+    let steps = || transforms.iter().chain(&last).map(|step| step.facts());
+    let Some(first) = steps().find(|facts| !hands_on(facts)).or(steps().next()) else {
         return Err(part.refuse(NAME, "has only steps that pass their input through; expected an estimator"));
     };
     let n_features = first.n_features;
@@ -89,6 +98,8 @@ fn fits(part: &Part<'_>, i: usize, step: &dyn Estimator, given: &Spec) -> Result
     let text = given.dtype == DType::String;
     let why = match (input, given.gives.columns()) {
         (Input::Texts, None) if text => return Ok(()),
+        (Input::AnyWidth, _) if !text => return Ok(()),
+        (Input::Matrix, None) if given.gives == Gives::AsTaken => return Ok(()),
         (Input::Texts, _) => "texts and is given something else".to_owned(),
         (Input::Table(kinds), Some(_)) if !text && kinds.contains(&Kind::Texts) => {
             "columns of text and is given numbers".to_owned()

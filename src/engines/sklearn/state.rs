@@ -317,13 +317,14 @@ impl<'a> Part<'a> {
     }
 
     /// How many features an estimator takes whose arrays do not tell: as it says itself,
-    /// else as the one around it knows.
-    pub(super) fn stated_features(&self) -> Result<usize, ModelError> {
-        const NAME: &str = "n_features_in_";
-        match (self.attr(NAME), self.given) {
-            (None, Some(given)) => Ok(given),
-            _ => self.n_features_in(),
+    /// else as the one around it knows, else as many as their names. `None` for one of a version
+    /// that took any number.
+    pub(super) fn stated_features(&self) -> Result<Option<usize>, ModelError> {
+        if self.attr("n_features_in_").is_some() {
+            return self.n_features_in().map(Some);
         }
+        let names = || self.attr("feature_names_in_").and_then(|names| names.array()).map(Array::len);
+        Ok(self.given.or_else(names).filter(|&features| features > 0))
     }
 
     /// An estimator within this one that is not built on its own, since this one reads

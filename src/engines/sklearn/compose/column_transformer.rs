@@ -104,7 +104,7 @@ fn take(
             return refuse("that takes texts; expected one column by its name, not a list".to_owned());
         }
         Input::Vector => vec![Kind::Numbers],
-        Input::Matrix | Input::Table(_) => input.kinds(columns.len()).unwrap_or_default(),
+        Input::Matrix | Input::AnyWidth | Input::Table(_) => input.kinds(columns.len()).unwrap_or_default(),
     };
     for (&column, kind) in columns.iter().zip(of_columns) {
         // Text can be read as numbers, so that it wins where both are wanted.

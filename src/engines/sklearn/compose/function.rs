@@ -5,10 +5,12 @@ use ndarray::ArrayView2;
 use crate::engines::sklearn::math::expit;
 use crate::engines::sklearn::samples::{Frame, Samples};
 use crate::engines::sklearn::state::Part;
-use crate::engines::sklearn::{Check, Estimator, Facts, Method, ModelError, Spec, answer, flat, registry};
+use crate::engines::sklearn::{
+    Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat, registry,
+};
 use crate::formats::pickle::Ref;
 use crate::servable::RunError;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// A function of one number; `None` leaves it as it is.
 type Function = Option<fn(f64) -> f64>;
@@ -26,8 +28,13 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
         (function(part, "func", "kw_args")?, function(part, "inverse_func", "inv_kw_args")?);
     let n_features = part.stated_features()?;
     let check = if part.flag("validate", false)? { Check::Finite } else { Check::Width };
-    let methods = vec![Spec::transform(n_features), Spec::inverse_transform(n_features, n_features)];
-    let facts = Facts::new(part, n_features, check, methods)?;
+    let methods = match n_features {
+        Some(width) => vec![Spec::transform(width), Spec::inverse_transform(width, width)],
+        None => [Method::Transform, Method::InverseTransform]
+            .map(|method| Spec::new(method, DType::Double, Gives::AsTaken))
+            .to_vec(),
+    };
+    let facts = Facts::of_any_width(part, check, methods)?;
     Ok(Box::new(Transformer { facts, forward, backward }))
 }
 
@@ -137,7 +144,7 @@ impl Estimator for Transformer {
                 Some(function) => flat(&x).iter().map(|&value| function(value)).collect(),
                 None => flat(&x).to_vec(),
             };
-            answers.push(answer(x.nrows(), self.facts.gives(method), values.into())?);
+            answers.push(answer(x.nrows(), Some(x.ncols()), values.into())?);
         }
         Ok(())
     }

@@ -150,19 +150,23 @@ impl Common {
     }
 }
 
-/// What samples suit all of these estimators. The names of the columns are those that
+/// What samples suit all of these estimators, of which one that takes any number of columns is
+/// no matter beside others. The names of the columns are those that
 /// `part` was fitted on, else those of the first that has some.
 pub(super) fn common<'e>(
     part: &Part<'_>,
     attribute: &str,
-    mut all: impl Iterator<Item = &'e dyn Estimator>,
+    all: impl Iterator<Item = &'e dyn Estimator>,
 ) -> Result<Common, ModelError> {
-    let Some(first) = all.next().map(|first| first.facts()) else {
+    let (any, some): (Vec<&Facts>, Vec<&Facts>) =
+        all.map(|one| one.facts()).partition(|facts| facts.input == Input::AnyWidth);
+    let mut all = if some.is_empty() { any } else { some }.into_iter();
+    let Some(first) = all.next() else {
         return Err(part.refuse(attribute, "has no estimators; expected at least one"));
     };
     let (n_features, mut input) = (first.n_features, first.input.clone());
     let mut feature_names = first.feature_names.clone();
-    for facts in all.map(|one| one.facts()) {
+    for facts in all {
         let merged = input.merged(&facts.input, n_features).filter(|_| facts.n_features == n_features);
         input = merged.ok_or_else(|| {
             let why = format!(

@@ -29,7 +29,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let width = match predict.map(|spec| spec.gives) {
         Some(Gives::One) => 1,
         Some(Gives::Columns(columns)) => columns,
-        Some(Gives::Layers(..)) | None => {
+        Some(Gives::Layers(..) | Gives::AsTaken) | None => {
             let why = format!("is a {}, which predicts no numbers", regressor.facts().class);
             return Err(part.refuse(REGRESSOR, why));
         }

@@ -89,13 +89,26 @@ struct Reader<'p> {
     plain: Option<Arc<Points>>,
     kernels: usize,
     copied: usize,
+    /// How many features there are; of no points what the first list of lengths says.
+    width: Option<usize>,
 }
 
 impl Covariance {
     /// Reads the kernel `kernel_` of a process that was fitted on these points.
     pub(super) fn read(part: &Part<'_>, points: &Matrix) -> Result<Self, ModelError> {
-        let mut reader = Reader { matrix: points, plain: None, kernels: 0, copied: 0 };
+        let mut reader =
+            Reader { matrix: points, plain: None, kernels: 0, copied: 0, width: Some(points.columns) };
         reader.read(part, "kernel_", part.fitted("kernel_")?)
+    }
+
+    /// Reads the kernel of a process that was never fitted, of which only [`Covariance::of_itself`]
+    /// is asked, and how many features it is for, if it says. `None` for the kernel that is always 1.
+    pub(super) fn read_prior(part: &Part<'_>) -> Result<(Option<Self>, Option<usize>), ModelError> {
+        let Some(kernel) = part.attr("kernel") else { return Ok((None, None)) };
+        let none = Matrix { values: Vec::new(), rows: 0, columns: 1 };
+        let mut reader = Reader { matrix: &none, plain: None, kernels: 0, copied: 0, width: None };
+        let covariance = reader.read(part, "kernel", kernel)?;
+        Ok((Some(covariance), reader.width))
     }
 
     /// Covariances of a sample and each point.
@@ -286,7 +299,7 @@ impl Reader<'_> {
             let lengths = Lengths::One(1.0 / (length * length));
             return Ok(Covariance::Distance { points: self.plain(), lengths, shape });
         }
-        let features = self.matrix.columns;
+        let features = *self.width.get_or_insert(lengths.len().max(1));
         if lengths.len() != features {
             let why = format!("has {} lengths for {features} features", lengths.len());
             return Err(part.refuse(NAME, why));

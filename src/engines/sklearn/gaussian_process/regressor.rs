@@ -7,6 +7,7 @@ use super::{Triangle, training_points};
 use crate::engines::sklearn::math::dot;
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
+use crate::limits;
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
 
@@ -21,10 +22,71 @@ struct Regressor {
     targets: Vec<(f64, f64)>,
 }
 
-/// Source: `sklearn.gaussian_process.GaussianProcessRegressor.predict`, which for a process that
-/// was never fitted tells the prior; such a file is refused.
+/// What is known without any points: the mean is 0.
+#[derive(Debug)]
+struct Prior {
+    facts: Facts,
+    /// `None` for a variance of 1.
+    covariance: Option<Covariance>,
+    /// How many targets there are.
+    targets: usize,
+}
+
+/// A process that was never fitted tells what it would begin with.
+fn build_prior(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
+    const TARGETS: &str = "n_targets";
+    let targets = if part.attr(TARGETS).is_some() { part.count(TARGETS)?.max(1) } else { 1 };
+    if targets > limits::FEATURES_MAX {
+        let max = limits::FEATURES_MAX;
+        return Err(part.refuse(TARGETS, format!("is {targets}; at most {max} are answered")));
+    }
+    let (covariance, width) = Covariance::read_prior(part)?;
+    let gives: Gives = (targets > 1).then_some(targets).into();
+    let methods =
+        [Method::Predict, Method::PredictStd].map(|method| Spec::new(method, DType::Double, gives)).to_vec();
+    let facts = match width {
+        Some(width) => Facts::new(part, width, Check::Finite, methods)?,
+        None => Facts::of_any_width(part, Check::Finite, methods)?,
+    };
+    Ok(Box::new(Prior { facts, covariance, targets }))
+}
+
+impl Estimator for Prior {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn compute(
+        &self,
+        x: ArrayView2<'_, f64>,
+        wanted: &[Method],
+        answers: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        for &method in wanted {
+            let values = if method == Method::PredictStd {
+                let deviation = |row: ndarray::ArrayView1<'_, f64>| {
+                    let row = row.to_slice().unwrap_or_default();
+                    self.covariance.as_ref().map_or(1.0, |covariance| covariance.of_itself(row)).sqrt()
+                };
+                x.rows()
+                    .into_iter()
+                    .flat_map(|row| std::iter::repeat_n(deviation(row), self.targets))
+                    .collect()
+            } else {
+                vec![0.0; x.nrows() * self.targets]
+            };
+            answers.push(answer(x.nrows(), self.facts.gives(method), values.into())?);
+        }
+        Ok(())
+    }
+}
+
+/// Source: `sklearn.gaussian_process.GaussianProcessRegressor.predict`.
 pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     const ALPHA: &str = "alpha_";
+    if !part.has("X_train_") && !part.has("kernel_") && !part.has(ALPHA) && part.has("n_restarts_optimizer") {
+        return build_prior(part);
+    }
     let points = training_points(part)?;
     let alpha = part.finite_numbers(ALPHA)?;
     let targets = match alpha.shape[..] {

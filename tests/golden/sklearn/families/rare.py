@@ -1,15 +1,19 @@
-"""Rarer ways to be fitted: sparsified and precomputed ones, other metrics, other paths, other shapes of answers."""
+"""Rarer ways to be fitted: sparsified and precomputed ones, other metrics, other paths, other shapes of
+answers, and models that do not say how wide they are."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.decomposition import DictionaryLearning, SparseCoder
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
-from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier, SGDRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, DotProduct, WhiteKernel
+from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier, SGDRegressor
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.neighbors import KernelDensity, KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
@@ -102,3 +106,23 @@ def cases(case, version):
     add("SparseCoder by many least angles", lambda: SparseCoder(NEAR, transform_algorithm="lars", transform_n_nonzero_coefs=9), ask=MANY)
     add("DictionaryLearning by least angles", lambda: DictionaryLearning(5, max_iter=10, transform_algorithm="lars", transform_n_nonzero_coefs=3,
                                                                          random_state=0), core=True)
+
+    # Until 1.1 functions, and until 1.5 dummies, did not keep how many features they were fitted on.
+    add("a function alone", lambda: FunctionTransformer(np.cbrt, np.tanh), core=True)
+    add("a function before a model", lambda: make_pipeline(FunctionTransformer(np.cbrt), FunctionTransformer(np.arctan), Ridge()), y=Y, core=True)
+    add("a dummy alone", lambda: DummyClassifier(strategy="prior"), y=WORDS, core=True)
+    add("a dummy of two outputs alone", lambda: DummyRegressor(), y=np.c_[Y, -Y], core=True)
+    add("a function before a dummy", lambda: make_pipeline(FunctionTransformer(np.cbrt), DummyRegressor(strategy="median")), y=Y, core=True)
+    add("voting with a dummy", lambda: VotingClassifier([*named(), ("d", DummyClassifier(strategy="most_frequent"))]), y=WORDS, core=True)
+
+    # Never fitted, a process tells what it would begin with.
+    unfitted = lambda m, x: {"outputs": m.predict(x, return_std=True)[1]}  # noqa: E731
+
+    def prior(name, make, y=Y, **more):
+        add(name, make, y=y, then=lambda _: make(), also={"predict_std": unfitted}, **more)
+
+    prior("a process without points", GaussianProcessRegressor, core=True)
+    prior("a process without points, of a kernel", lambda: GaussianProcessRegressor(DotProduct(0.5) * RBF([1.0, 2.0, 0.5, 1.0]) + WhiteKernel(0.1)),
+          core=True)
+    prior("a process without points, of two targets", lambda: GaussianProcessRegressor(DotProduct(0.5), n_targets=2),
+          y=np.c_[Y, -Y])
