@@ -20,6 +20,7 @@ mod reload;
 mod request_log;
 mod rest;
 mod rollouts;
+mod samples;
 mod saved_models;
 mod server;
 mod sklearn_families;
