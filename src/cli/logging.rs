@@ -15,6 +15,8 @@ pub(super) struct BadLevel(String);
 
 /// Installs the process's one subscriber.
 pub(super) fn init(format: LogFormat, level: &str) -> Result<(), BadLevel> {
+    // What libraries find worth telling their own developers is not for operators.
+    let level = if level == "info" { "warn,longshore=info" } else { level };
     let filter = EnvFilter::try_new(level).map_err(|_| BadLevel(level.to_owned()))?;
     let json = match format {
         LogFormat::Json => true,

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -86,3 +91,51 @@ def test_a_forest(start):
         lambda: server.client.predict("memory_forest", X[:5]),
     )
     assert_it_comes_back(rounds, 20 * MIB)
+
+
+WIDTH = 3000
+
+
+def weights() -> np.ndarray:
+    """A square of 34 MiB."""
+    return np.random.default_rng(1).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+
+
+ONNX_RUNTIME = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"))
+ROW = np.ones((1, WIDTH), np.float32)
+
+
+@pytest.mark.parametrize("library", ["off", str(ONNX_RUNTIME)], ids=["built_in", "onnxruntime"])
+def test_a_neural_graph(start, library):
+    server = start(f"--onnxruntime_library={library}")
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Gemm", ["r", "w"], ["y"])]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", WIDTH]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:], [numpy_helper.from_array(weights(), "w")])
+    file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    rounds = soak(
+        server,
+        "memory_graph",
+        lambda version: server.publish("memory_graph", version, file, file="model.onnx"),
+        lambda: server.client.predict("memory_graph", {"x": ROW}),
+    )
+    assert_it_comes_back(rounds, 20 * MIB)
+
+
+def test_a_saved_model(start, tmp_path):
+    """What TensorFlow takes for itself with the first model it keeps (docs/tensorflow.md); more models take no more."""
+    library = next(Path(tf.__file__).parent.glob("libtensorflow_cc.so*"))
+    server = start(f"--tensorflow_library={library}")
+    square = tf.Variable(weights())
+    module = tf.Module()
+    module.square = square
+    module.f = tf.function(lambda x: {"y": x @ square}, input_signature=[tf.TensorSpec([None, WIDTH], tf.float32, name="x")])
+
+    def put(version):
+        aside = tmp_path / f"aside-{version}"
+        tf.saved_model.save(module, aside, signatures={"serving_default": module.f})
+        (server.repository / "memory_saved").mkdir(exist_ok=True)
+        aside.rename(server.repository / "memory_saved" / str(version))
+
+    rounds = soak(server, "memory_saved", put, lambda: server.client.predict("memory_saved", {"x": ROW}))
+    for before, _, after in rounds:
+        assert after <= before * 1.1, f"{before} bytes after the first, {after} after a later one"
