@@ -23,6 +23,8 @@ mod rollouts;
 mod samples;
 mod saved_models;
 mod server;
+mod sklearn_callables;
+mod sklearn_documentation;
 mod sklearn_families;
 mod sklearn_goldens;
 mod sklearn_refusals;

@@ -117,7 +117,10 @@ pub(super) fn nearest(module: &str, class: &str) -> Option<&'static Row> {
         let akin = wanted.is_some() && family(row.class) == wanted;
         let edits = edits(&letters, &row.class.chars().collect::<Vec<_>>());
         let alike = akin || 2 * edits <= letters.len();
-        alike.then_some(((!akin, edits, !module.starts_with(row.package)), row))
+        // Other libraries' classes are near to what is theirs.
+        let near = module.starts_with(row.package);
+        let foreign = !near && !row.package.starts_with("sklearn");
+        alike.then_some(((!akin, foreign, edits, !near), row))
     };
     rows().filter_map(score).min_by_key(|(score, _)| *score).map(|(_, row)| row)
 }
@@ -173,6 +176,7 @@ mod tests {
             ("LinearRegressor", Some("LinearRegression")),
             ("RandomForestsClassifier", Some("RandomForestClassifier")),
             ("FancyPipeline", Some("Pipeline")),
+            ("OwnClassifier", Some("SGDClassifier")),
             ("Rigde", Some("Ridge")),
             ("OwnModel", None),
             ("", None),

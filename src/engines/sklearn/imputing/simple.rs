@@ -48,7 +48,12 @@ pub(super) fn read_first(part: &Part<'_>) -> Result<SimpleImputer, ModelError> {
 }
 
 fn read(part: &Part<'_>) -> Result<SimpleImputer, ModelError> {
-    let strategy = part.one_of("strategy", "mean", &["mean", "median", "most_frequent", "constant"])?;
+    // Since 1.5 it may be a function, which has done its work: what it found is kept.
+    let is_function = part.attr("strategy").is_some_and(|strategy| strategy.to_str().is_none());
+    let strategy = match is_function {
+        true => "mean",
+        false => part.one_of("strategy", "mean", &["mean", "median", "most_frequent", "constant"])?,
+    };
     let missing = Missing::read(part)?;
     // What was fitted is an array of Python's objects where there was text. Constants always are one.
     let fitted_on =

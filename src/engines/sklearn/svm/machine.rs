@@ -59,6 +59,8 @@ impl Machine {
             return Err(part.refuse(DUAL, format!("has {} rows; expected {rows}", weights.rows)));
         }
         let intercept = part.vector_of(INTERCEPT, decisions)?;
+        // Of a function it is not known how many features there are.
+        let kernel = kernel(part)?;
         let n_features = part.n_features_in()?;
         let sparse = part.flag("_sparse", false)?;
         let whole = Self {
@@ -70,7 +72,7 @@ impl Machine {
             vectors: Vectors::Precomputed(Vec::new()),
             sparse,
         };
-        let Some(kernel) = kernel(part)? else {
+        let Some(kernel) = kernel else {
             let support = part.indices_of("support_", part.fitted("support_")?)?;
             if support.len() != count || support.iter().any(|&column| column >= n_features) {
                 let why = format!("does not name {count} of {n_features} samples");

@@ -6,16 +6,19 @@ from scipy.sparse import csr_matrix
 from sklearn.decomposition import DictionaryLearning, SparseCoder
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, DotProduct, WhiteKernel
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier, SGDRegressor
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.naive_bayes import BernoulliNB, ComplementNB, MultinomialNB
 from sklearn.neighbors import KernelDensity, KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
-from sklearn.svm import SVC
+from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 
 rng = np.random.RandomState(11)
@@ -31,12 +34,23 @@ ATOMS = rng.normal(size=(6, 4)) / 2
 # Alike enough for weights to come and go along a path.
 NEAR = ATOMS[:3].repeat(3, axis=0) + 0.3 * rng.normal(size=(9, 4))
 MANY = rng.normal(size=(25, 4))
+HOLEY = np.where(np.random.RandomState(1).uniform(size=X.shape) < 0.2, np.nan, X)
+TEXTS = ["the ship sails out to sea", "a calm sea and a calm ship", "the price of coffee", "coffee and tea prices rise",
+         "storm at sea", "tea at a calm price", "a goal in the last minute", "the last match of the season"]
+SUBJECTS = ["sea", "sea", "trade", "trade", "sea", "trade", "sport", "sport"]
+NUMBERS = np.array([1.0, 2.0, -1.0, 0.5, 3.0, -0.5, 0.0, 1.5])
+ASKED = ["coffee at sea", "the match, the storm", "", "unseen words only", "calm calm prices"]
+ANSWERS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 BITS = (rng.uniform(size=(20, 5)) > 0.5).astype(float)
 PLACES = rng.uniform(-1.2, 1.2, size=(20, 2))
 
 
 def sparsify(model):
     (model[-1] if hasattr(model, "steps") else model).sparsify()
+
+
+def first(values):
+    return values[0] if len(values) else 0.0
 
 
 def lean(model):
@@ -114,6 +128,21 @@ def cases(case, version):
     add("a dummy of two outputs alone", lambda: DummyRegressor(), y=np.c_[Y, -Y], core=True)
     add("a function before a dummy", lambda: make_pipeline(FunctionTransformer(np.cbrt), DummyRegressor(strategy="median")), y=Y, core=True)
     add("voting with a dummy", lambda: VotingClassifier([*named(), ("d", DummyClassifier(strategy="most_frequent"))]), y=WORDS, core=True)
+
+    # What a function found is kept; the function is not asked again.
+    if version >= (1, 5):
+        add("filled with what a function found", lambda: SimpleImputer(strategy=first, keep_empty_features=True), x=HOLEY, ask=HOLEY[:8], core=True,
+            methods=("transform",))
+
+    # Text that stays sparse on its way to models that are no linear ones.
+    for name, make, y in [
+        ("SVC", lambda: SVC(), SUBJECTS), ("a linear SVC", lambda: SVC(kernel="linear"), SUBJECTS), ("SVR", lambda: SVR(), NUMBERS),
+        ("MultinomialNB", MultinomialNB, SUBJECTS), ("ComplementNB", ComplementNB, SUBJECTS), ("BernoulliNB", BernoulliNB, SUBJECTS),
+    ]:
+        add(f"TfidfVectorizer before {name}", lambda: make_pipeline(TfidfVectorizer(), make()), x=TEXTS, y=y, ask=ASKED, methods=ANSWERS,
+            core=name in ("SVC", "MultinomialNB"))
+    add("CountVectorizer before MultinomialNB", lambda: make_pipeline(CountVectorizer(ngram_range=(1, 2)), MultinomialNB()), x=TEXTS, y=SUBJECTS,
+        ask=ASKED, methods=ANSWERS, core=True)
 
     # Never fitted, a process tells what it would begin with.
     unfitted = lambda m, x: {"outputs": m.predict(x, return_std=True)[1]}  # noqa: E731
