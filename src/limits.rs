@@ -24,6 +24,20 @@ pub const ONNX_NODES_MAX: usize = 1 << 20;
 pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
 /// One tensor within an ONNX graph whose size is known when it is loaded, in bytes.
 pub const ONNX_WITHIN_BYTES_MAX: usize = 4 << 30;
+/// Graphs within nodes and calls of functions that lie in each other in one ONNX model.
+pub const ONNX_DEPTH_MAX: usize = 32;
+/// Runs of nodes in one request: loops in a file may be without end. Each takes some
+/// 100 ns, so that the longest takes seconds.
+pub const ONNX_STEPS_MAX: u64 = 20_000_000;
+/// Elements of one tensor that an operator makes. A shape is easily said in a small file.
+pub const ONNX_ELEMENTS_MAX: usize = 64 << 20;
+/// Elements of constants from which results are computed when a model is loaded.
+pub const ONNX_FOLDED_ELEMENTS_MAX: usize = 64 << 10;
+/// Weights of a graph of plain operators that is still run by our own: at about 4
+/// multiplications a nanosecond these take 16 µs for a row.
+pub const ONNX_SMALL_WEIGHTS_MAX: u64 = 64 << 10;
+/// Letters of a node's name in a message.
+pub const ONNX_NAME_CHARS_SHOWN_MAX: usize = 128;
 
 // --- SavedModel ----------------------------------------------------------------
 

@@ -20,6 +20,13 @@ pub(super) enum Value {
         /// A value each.
         values: Elements,
     },
+    /// A sequence of maps with the same keys: a row of the matrix has the values of each.
+    Table {
+        /// The keys, no two alike.
+        keys: Elements,
+        /// A matrix as wide as there are keys.
+        values: Tensor,
+    },
     /// No value, where there could be one.
     Absent,
 }

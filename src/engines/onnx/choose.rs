@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::backend::Backend;
-use super::{ModelError, OnnxOptions, OnnxRuntime, classical};
+use super::{ModelError, OnnxOptions, OnnxRuntime, builtin};
 use crate::formats::onnx::Model;
 
 /// What the owner of a model, or of the server, wants its graphs run by.
@@ -43,7 +43,7 @@ pub(super) fn choose(
     options: OnnxOptions,
 ) -> Result<(Arc<dyn Backend>, Chosen), ModelError> {
     let chosen = |name: String, reason: &str| Chosen { name, reason: reason.to_owned() };
-    let is_classical = classical::is_classical(model);
+    let is_classical = builtin::is_classical(model);
     let order: &[BackendChoice] = match options.backend {
         BackendChoice::Auto if is_classical => &[BackendChoice::Builtin, BackendChoice::Onnxruntime],
         BackendChoice::Auto => &[BackendChoice::Onnxruntime, BackendChoice::Tract, BackendChoice::Builtin],
@@ -59,7 +59,7 @@ pub(super) fn choose(
     let mut refusals: Vec<String> = Vec::new();
     for &choice in order {
         let opened: Result<Opened, (&str, String)> = match choice {
-            BackendChoice::Builtin => classical::open(model)
+            BackendChoice::Builtin => builtin::open(model)
                 .map(|graph| (Arc::new(graph) as Arc<dyn Backend>, "longshore".to_owned()))
                 .map_err(|error| ("longshore", error)),
             BackendChoice::Onnxruntime => runtime

@@ -6,8 +6,8 @@
 //! built in.
 
 mod backend;
+mod builtin;
 mod choose;
-mod classical;
 #[cfg(test)]
 mod made;
 mod model;

@@ -176,6 +176,14 @@ fn flat(value: Value, part: Part, dtype: DType) -> Result<Tensor, String> {
             }
             concat_rows(&rows).map_err(|error| error.to_string())
         }
+        (Value::Table { values, .. }, Part::Values) => Ok(values),
+        (Value::Table { keys, values }, Part::Keys) => {
+            let rows = values.shape().rows().map_or(0, |(rows, _)| rows);
+            if rows == 0 {
+                return empty(dtype, [0, keys.len()]);
+            }
+            concat_rows(&vec![row(keys)?; rows]).map_err(|error| error.to_string())
+        }
         (Value::Map { keys, .. }, Part::Keys) => Ok(Tensor::vector(keys)),
         (Value::Map { values, .. }, Part::Values) => Ok(Tensor::vector(values)),
         (_, part) => Err(format!("the graph gave a value of another kind than {part:?}")),

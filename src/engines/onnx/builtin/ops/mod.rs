@@ -1,0 +1,8 @@
+//! The plain operators: a file per family.
+
+mod basic;
+
+use super::registry::Row;
+
+/// All of them, a list per file.
+pub(super) static FAMILIES: &[&[Row]] = &[basic::ROWS];
