@@ -2,7 +2,9 @@
 
 use super::covers::Covers;
 use super::error::TreeError;
-use super::node::{FEATURE, MISSING_LEFT, Members, MembersId, Node, Packed, Real, SPECIAL, Special, Test};
+use super::node::{
+    FEATURE, Kept, MISSING_LEFT, Members, MembersId, Node, NumbersId, Packed, Real, SPECIAL, Special, Test,
+};
 
 /// Walks that go on at the same time: each step of one waits for memory, and the
 /// others use the time (`docs/performance.md`).
@@ -24,8 +26,8 @@ pub struct Forest<T> {
     origins: Vec<u32>,
     /// What splits ask that are no comparisons.
     specials: Vec<Special>,
-    /// The categories that they name.
-    kept: Vec<Members>,
+    /// The categories and numbers that they name.
+    kept: Kept,
     features: usize,
     /// Of each place, how much of the training data came by. Empty, or of all trees.
     covers: Covers,
@@ -45,7 +47,7 @@ impl<T: Real> Forest<T> {
             roots: Vec::new(),
             origins: Vec::new(),
             specials: Vec::new(),
-            kept: Vec::new(),
+            kept: Kept::default(),
             features,
             covers: Covers::new(),
             depth: 0,
@@ -54,8 +56,16 @@ impl<T: Real> Forest<T> {
 
     /// Keeps categories for the splits of the next tree that ask for them.
     pub fn keep(&mut self, members: Members) -> MembersId {
-        self.kept.push(members);
-        MembersId(count(self.kept.len() - 1))
+        self.kept.members.push(members);
+        MembersId(count(self.kept.members.len() - 1))
+    }
+
+    /// Keeps numbers for the splits of the next tree that ask for them. NaN is none.
+    pub fn keep_numbers(&mut self, mut numbers: Vec<f64>) -> NumbersId {
+        numbers.retain(|number| !number.is_nan());
+        numbers.sort_unstable_by(f64::total_cmp);
+        self.kept.numbers.push(numbers.into());
+        NumbersId(count(self.kept.numbers.len() - 1))
     }
 
     /// Adds a tree and how much of the training data came by each of its nodes, which
@@ -168,6 +178,7 @@ impl<T: Real> Forest<T> {
                         Test::Below(threshold) => Ok(compared(T::below(threshold))),
                         Test::AtMostButZero(threshold) => Err(Special::ButZero(threshold)),
                         Test::Among { left, known } => Err(Special::Among(left, known)),
+                        Test::OneOf(numbers) => Err(Special::OneOf(numbers)),
                         Test::In { members, left, truncated } => Err(Special::In(members, left, truncated)),
                     };
                     special.unwrap_or_else(|special| {
@@ -257,25 +268,35 @@ impl<T: Real> Forest<T> {
     /// every tree and calls `arrive(row, tree, leaf)`; for each row in the order of
     /// the trees. Where a row ends does not depend on the others.
     pub fn walk(&self, x: &[T], arrive: impl FnMut(usize, usize, usize)) {
+        self.walk_wide(x, self.features, arrive);
+    }
+
+    /// The same of rows that are `width` wide: what stands behind the features is not looked at.
+    ///
+    /// # Panics
+    /// When rows are narrower than there are features.
+    pub fn walk_wide(&self, x: &[T], width: usize, arrive: impl FnMut(usize, usize, usize)) {
+        assert!(width >= self.features, "a row has every feature");
         // Most inputs have nothing missing, and most forests compare only.
         if !self.specials.is_empty() {
-            self.walk_as::<true, true>(x, arrive);
+            self.walk_as::<true, true>(x, width, arrive);
         } else if x.iter().any(|value| value.is_nan()) {
-            self.walk_as::<true, false>(x, arrive);
+            self.walk_as::<true, false>(x, width, arrive);
         } else {
-            self.walk_as::<false, false>(x, arrive);
+            self.walk_as::<false, false>(x, width, arrive);
         }
     }
 
     fn walk_as<const MISSING: bool, const SPECIALS: bool>(
         &self,
         x: &[T],
+        width: usize,
         mut arrive: impl FnMut(usize, usize, usize),
     ) {
-        let rows = x.len() / self.features;
+        let rows = x.len() / width;
         if rows < LANES {
             // One row through eight trees at a time.
-            for (row, values) in x.chunks_exact(self.features).enumerate() {
+            for (row, values) in x.chunks_exact(width).enumerate() {
                 for (group, roots) in self.roots.chunks(LANES).enumerate() {
                     let starts = std::array::from_fn(|lane| roots[lane.min(roots.len() - 1)]);
                     let ends = self.race::<MISSING, SPECIALS>(starts, |_, feature| values[feature]);
@@ -287,12 +308,12 @@ impl<T: Real> Forest<T> {
             return;
         }
         // Eight rows at a time through one tree, which stays near.
-        for (block, rows) in x.chunks(ROWS * self.features).enumerate() {
+        for (block, rows) in x.chunks(ROWS * width).enumerate() {
             for (tree, &root) in self.roots.iter().enumerate() {
-                for (group, rows) in rows.chunks(LANES * self.features).enumerate() {
-                    let many = rows.len() / self.features;
+                for (group, rows) in rows.chunks(LANES * width).enumerate() {
+                    let many = rows.len() / width;
                     let starts: [usize; LANES] =
-                        std::array::from_fn(|lane| lane.min(many - 1) * self.features);
+                        std::array::from_fn(|lane| lane.min(many - 1) * width);
                     let ends = self.race::<MISSING, SPECIALS>([root; LANES], |lane, feature| {
                         rows[starts[lane] + feature]
                     });
@@ -370,7 +391,7 @@ mod tests {
         while let Node::Split { feature, test, missing_left, left, right } = tree[at] {
             let value = row[feature as usize];
             let goes_left = match test {
-                Test::In { .. } => unreachable!("not drawn"),
+                Test::In { .. } | Test::OneOf(_) => unreachable!("not drawn"),
                 _ if value.is_nan() => missing_left,
                 Test::AtMostButZero(_) if value == 0.0 => missing_left,
                 Test::AtMost(threshold) | Test::AtMostButZero(threshold) => value <= threshold,

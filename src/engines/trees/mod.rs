@@ -14,4 +14,4 @@ mod node;
 
 pub use error::TreeError;
 pub use forest::Forest;
-pub use node::{CategorySet, Members, MembersId, Node, Real, Test};
+pub use node::{CategorySet, Members, MembersId, Node, NumbersId, Real, Test};

@@ -148,6 +148,10 @@ impl Members {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MembersId(pub(super) u32);
 
+/// Numbers that a forest keeps for a split: see `Forest::keep_numbers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumbersId(pub(super) u32);
+
 /// What counts as 0, and so as missing, where zeros do. Source: LightGBM's `kZeroThreshold`.
 const NEARLY_ZERO: f64 = 1e-35f32 as f64;
 
@@ -160,6 +164,8 @@ pub enum Test {
     Below(f64),
     /// `x <= threshold` goes left, but 0 counts as missing.
     AtMostButZero(f64),
+    /// `x` goes left when it is one of these numbers.
+    OneOf(NumbersId),
     /// The integral part is looked for among categories.
     In {
         /// These.
@@ -215,11 +221,21 @@ pub(super) enum Special {
     Among(CategorySet, CategorySet),
     /// [`Test::In`].
     In(MembersId, bool, bool),
+    /// [`Test::OneOf`].
+    OneOf(NumbersId),
+}
+
+/// What splits look things up in.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) members: Vec<Members>,
+    /// Each in rising order, without NaN.
+    pub(super) numbers: Vec<Box<[f64]>>,
 }
 
 impl Special {
     /// Whether a value goes left; `None` when it is missing.
-    pub(super) fn left<T: Real>(&self, value: T, kept: &[Members]) -> Option<bool> {
+    pub(super) fn left<T: Real>(&self, value: T, kept: &Kept) -> Option<bool> {
         if value.is_nan() {
             return None;
         }
@@ -232,6 +248,12 @@ impl Special {
                 let category = value.category().filter(|&one| known.contains(one) || left.contains(one));
                 category.map(|category| left.contains(category))
             }
+            Self::OneOf(numbers) => {
+                let value = value.double();
+                let numbers = &kept.numbers[numbers.0 as usize];
+                let at = numbers.partition_point(|number| *number < value);
+                Some(numbers.get(at).is_some_and(|number| *number == value))
+            }
             Self::In(members, left, truncated) => {
                 let value = value.double();
                 let from = if *truncated { value > -1.0 } else { value >= 0.0 };
@@ -241,7 +263,7 @@ impl Special {
                     reason = "in range, and truncated"
                 )]
                 let category = (from && value < CATEGORIES_END).then_some(value as u32);
-                let among = category.is_some_and(|category| kept[members.0 as usize].contains(category));
+                let among = category.is_some_and(|category| kept.members[members.0 as usize].contains(category));
                 Some(among == *left)
             }
         }
@@ -308,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_value_is_among_members_as_its_integral_part() {
-        let kept = [Members::from_list(vec![0, 3, 40])];
+        let kept = Kept { members: vec![Members::from_list(vec![0, 3, 40])], numbers: Vec::new() };
         let ask = |value: f64, left, truncated| Special::In(MembersId(0), left, truncated).left(value, &kept);
         for (value, among) in
             [(0.0, true), (3.9, true), (40.0, true), (1.0, false), (-1.0, false), (1e300, false)]
@@ -322,8 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_one_of_those_it_equals() {
+        let kept = Kept { members: Vec::new(), numbers: vec![[-1.5, 0.0, 7.0].into()] };
+        let ask = |value: f64| Special::OneOf(NumbersId(0)).left(value, &kept);
+        assert_eq!([ask(-1.5), ask(-0.0), ask(7.0)], [Some(true); 3]);
+        assert_eq!([ask(-2.0), ask(1.0), ask(8.0)], [Some(false); 3]);
+        assert_eq!(ask(f64::NAN), None);
+    }
+
+    #[test]
     fn zero_is_missing_where_it_counts_as_such() {
-        let ask = |value: f64| Special::ButZero(-1.0).left(value, &[]);
+        let ask = |value: f64| Special::ButZero(-1.0).left(value, &Kept::default());
         assert_eq!([ask(0.0), ask(-1e-36), ask(f64::NAN)], [None; 3]);
         assert_eq!([ask(-1.0), ask(1e-30)], [Some(true), Some(false)]);
     }
