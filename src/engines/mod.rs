@@ -4,6 +4,7 @@
 //! file system. [`Engines::open`] finds the kind of model, reads its file and builds it.
 
 mod boosted;
+mod coupling;
 mod examples;
 mod lightgbm;
 mod onnx;

@@ -312,8 +312,7 @@ impl<T: Real> Forest<T> {
             for (tree, &root) in self.roots.iter().enumerate() {
                 for (group, rows) in rows.chunks(LANES * width).enumerate() {
                     let many = rows.len() / width;
-                    let starts: [usize; LANES] =
-                        std::array::from_fn(|lane| lane.min(many - 1) * width);
+                    let starts: [usize; LANES] = std::array::from_fn(|lane| lane.min(many - 1) * width);
                     let ends = self.race::<MISSING, SPECIALS>([root; LANES], |lane, feature| {
                         rows[starts[lane] + feature]
                     });

@@ -263,7 +263,8 @@ impl Special {
                     reason = "in range, and truncated"
                 )]
                 let category = (from && value < CATEGORIES_END).then_some(value as u32);
-                let among = category.is_some_and(|category| kept.members[members.0 as usize].contains(category));
+                let among =
+                    category.is_some_and(|category| kept.members[members.0 as usize].contains(category));
                 Some(among == *left)
             }
         }

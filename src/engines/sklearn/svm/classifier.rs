@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::coupling::{Coupling, share};
 use super::machine::Machine;
+use crate::engines::coupling::{Coupling, share};
 use crate::engines::sklearn::labels::Labels;
 use crate::engines::sklearn::math::{argmax, votes};
 use crate::engines::sklearn::samples::Samples;

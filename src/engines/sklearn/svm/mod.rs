@@ -1,7 +1,6 @@
 //! Support vector machines that libsvm has fitted: weighted kernels of the support vectors.
 
 mod classifier;
-mod coupling;
 mod machine;
 mod single;
 
