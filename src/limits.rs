@@ -36,6 +36,10 @@ pub const ONNX_FOLDED_ELEMENTS_MAX: usize = 64 << 10;
 /// Weights of a graph of plain operators that is still run by our own: at about 4
 /// multiplications a nanosecond these take 16 µs for a row.
 pub const ONNX_SMALL_WEIGHTS_MAX: u64 = 64 << 10;
+/// Operands of one Einsum: papers stop at a handful.
+pub const ONNX_EINSUM_TERMS_MAX: usize = 64;
+/// A pattern of texts in an ONNX model, in bytes.
+pub const ONNX_PATTERN_BYTES_MAX: usize = 64 << 10;
 /// Letters of a node's name in a message.
 pub const ONNX_NAME_CHARS_SHOWN_MAX: usize = 128;
 

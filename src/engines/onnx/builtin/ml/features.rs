@@ -142,7 +142,10 @@ fn imputer(node: &mut Node<'_>) -> Built {
                 Wide::I64(values.iter().enumerate().map(one).collect())
             }
             _ => {
-                return Err(format!("input 0 is of {}; the values to fill in are of another kind", x.dtype()));
+                return Err(format!(
+                    "input 0 is of {}; the values to fill in are of another kind",
+                    x.dtype()
+                ));
             }
         };
         one(made(x.shape().iter().copied(), narrow(filled, x.dtype())?)?)

@@ -146,11 +146,15 @@ fn classifier(node: &mut Node<'_>) -> Built {
     let rho = attributes.floats("rho")?.unwrap_or_default().to_vec();
     let (a, b) =
         (attributes.floats("prob_a")?.unwrap_or_default(), attributes.floats("prob_b")?.unwrap_or_default());
-    let vectors_all = of_class.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)).ok_or("too many vectors")?;
+    let vectors_all =
+        of_class.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)).ok_or("too many vectors")?;
     let classes = if vectors_all > 0 { of_class.len() } else { labels.len() };
     let pairs = classes * classes.saturating_sub(1) / 2;
     let (width, weights) = if vectors_all > 0 {
-        (vectors(&support, vectors_all)?, vectors_all.checked_mul(classes.saturating_sub(1)).ok_or("too many vectors")?)
+        (
+            vectors(&support, vectors_all)?,
+            vectors_all.checked_mul(classes.saturating_sub(1)).ok_or("too many vectors")?,
+        )
     } else {
         (coefficients.len() / classes.max(1), coefficients.len() / classes.max(1) * classes)
     };

@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Rows of numbers as trees take them.
-trait Take: Number {
+pub(super) trait Take: Number {
     fn take(elements: &Elements) -> Result<Cow<'_, [Self]>, String>;
     fn given(values: Vec<Self>) -> Elements;
 }

@@ -144,12 +144,18 @@ fn combined(a: &Tensor, b: &Tensor, kernel: Kernel) -> Result<Tensor, String> {
     shape(dims.iter().copied())?;
     let (a_dims, b_dims) = (a.shape(), b.shape());
     let wides = match (wide(a.elements())?, wide(b.elements())?) {
-        (Wide::F32(a), Wide::F32(b)) => Wide::F32(zip((&a, a_dims), (&b, b_dims), &dims, kernel.single).into()),
-        (Wide::F64(a), Wide::F64(b)) => Wide::F64(zip((&a, a_dims), (&b, b_dims), &dims, kernel.double).into()),
+        (Wide::F32(a), Wide::F32(b)) => {
+            Wide::F32(zip((&a, a_dims), (&b, b_dims), &dims, kernel.single).into())
+        }
+        (Wide::F64(a), Wide::F64(b)) => {
+            Wide::F64(zip((&a, a_dims), (&b, b_dims), &dims, kernel.double).into())
+        }
         (Wide::I64(_), Wide::I64(b)) if kernel.divides && b.contains(&0) => return Err(DIVIDED.to_owned()),
         (Wide::U64(_), Wide::U64(b)) if kernel.divides && b.contains(&0) => return Err(DIVIDED.to_owned()),
         (Wide::I64(a), Wide::I64(b)) => Wide::I64(zip((&a, a_dims), (&b, b_dims), &dims, kernel.int).into()),
-        (Wide::U64(a), Wide::U64(b)) => Wide::U64(zip((&a, a_dims), (&b, b_dims), &dims, kernel.unsigned).into()),
+        (Wide::U64(a), Wide::U64(b)) => {
+            Wide::U64(zip((&a, a_dims), (&b, b_dims), &dims, kernel.unsigned).into())
+        }
         _ => return Err("inputs are of different kinds".to_owned()),
     };
     made(dims, narrow(wides, a.dtype())?)
@@ -172,8 +178,11 @@ fn binary(node: &mut Node<'_>, kernel: Kernel) -> Built {
 /// Where the second tensor keeps the first one's shape, and both are of `f32`: the
 /// usual case, computed without another allocation. Otherwise the first tensor again.
 fn in_place(a: Tensor, b: &Tensor, kernel: Kernel) -> Result<Tensor, Tensor> {
-    let fits = a.shape().ends_with(b.shape()) || b.elements().len() == 1 && b.shape().rank() <= a.shape().rank();
-    let (Elements::F32(_), Elements::F32(other), true) = (a.elements(), b.elements(), fits) else { return Err(a) };
+    let fits =
+        a.shape().ends_with(b.shape()) || b.elements().len() == 1 && b.shape().rank() <= a.shape().rank();
+    let (Elements::F32(_), Elements::F32(other), true) = (a.elements(), b.elements(), fits) else {
+        return Err(a);
+    };
     if other.is_empty() {
         return Err(a);
     }

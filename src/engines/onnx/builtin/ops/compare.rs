@@ -64,10 +64,18 @@ fn ordered(_: &mut Node<'_>, holds: fn(Option<std::cmp::Ordering>) -> bool) -> B
         let dims = dims_of(a, b)?;
         let (a_dims, b_dims) = (a.shape(), b.shape());
         let truth: Vec<bool> = match (wide(a.elements())?, wide(b.elements())?) {
-            (Wide::F32(x), Wide::F32(y)) => zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(a.partial_cmp(&b))),
-            (Wide::F64(x), Wide::F64(y)) => zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(a.partial_cmp(&b))),
-            (Wide::I64(x), Wide::I64(y)) => zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(Some(a.cmp(&b)))),
-            (Wide::U64(x), Wide::U64(y)) => zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(Some(a.cmp(&b)))),
+            (Wide::F32(x), Wide::F32(y)) => {
+                zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(a.partial_cmp(&b)))
+            }
+            (Wide::F64(x), Wide::F64(y)) => {
+                zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(a.partial_cmp(&b)))
+            }
+            (Wide::I64(x), Wide::I64(y)) => {
+                zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(Some(a.cmp(&b))))
+            }
+            (Wide::U64(x), Wide::U64(y)) => {
+                zip((&x, a_dims), (&y, b_dims), &dims, |a, b| holds(Some(a.cmp(&b))))
+            }
             _ => return Err("inputs are of different kinds".to_owned()),
         };
         one(made(dims, truth)?)
@@ -119,7 +127,8 @@ fn choose(_: &mut Node<'_>) -> Built {
         let both = [Tensor::vector(yes.elements().clone()), Tensor::vector(no.elements().clone())];
         let both = crate::tensor::concat_rows(&both).map_err(|error| error.to_string())?;
         let places = asked.iter().zip(from_yes.into_iter().zip(from_no));
-        let chosen = pick(both.elements(), places.map(|(&asked, (yes, no))| Some(if asked != 0 { yes } else { no })));
+        let chosen =
+            pick(both.elements(), places.map(|(&asked, (yes, no))| Some(if asked != 0 { yes } else { no })));
         one(made(dims, chosen)?)
     })
 }

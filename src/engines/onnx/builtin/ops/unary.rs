@@ -31,18 +31,26 @@ pub(super) const ROWS: &[Row] = &[
     row("Atanh", 9, |node| floats(node, f32::atanh, f64::atanh)),
     row("Tanh", 1, |node| floats(node, f32::tanh, f64::tanh)),
     row("Sigmoid", 1, |node| floats(node, sigmoid32, sigmoid)),
-    row("Relu", 1, |node| signed(node, |x| if x < 0.0 { 0.0 } else { x }, |x| if x < 0.0 { 0.0 } else { x }, |x| x.max(0))),
+    row("Relu", 1, |node| {
+        signed(node, |x| if x < 0.0 { 0.0 } else { x }, |x| if x < 0.0 { 0.0 } else { x }, |x| x.max(0))
+    }),
     row("Softplus", 1, |node| floats(node, |x| softplus(x.into()) as f32, softplus)),
     row("Softsign", 1, |node| floats(node, |x| x / (1.0 + x.abs()), |x| x / (1.0 + x.abs()))),
     row("HardSwish", 14, |node| floats(node, |x| hard_swish(x.into()) as f32, hard_swish)),
     row("Mish", 18, |node| floats(node, |x| mish(x.into()) as f32, mish)),
     row("LeakyRelu", 1, |node| with(node, &[("alpha", 0.01)], |x, [a, _]| if x < 0.0 { a * x } else { x })),
     row("Elu", 1, |node| with(node, &[("alpha", 1.0)], |x, [a, _]| if x < 0.0 { a * x.exp_m1() } else { x })),
-    row("Celu", 12, |node| with(node, &[("alpha", 1.0)], |x, [a, _]| x.max(0.0) + (a * (x / a).exp_m1()).min(0.0))),
-    row("Selu", 1, |node| {
-        with(node, &[("alpha", 1.673_263_2), ("gamma", 1.050_701)], |x, [a, g]| if x > 0.0 { g * x } else { g * a * x.exp_m1() })
+    row("Celu", 12, |node| {
+        with(node, &[("alpha", 1.0)], |x, [a, _]| x.max(0.0) + (a * (x / a).exp_m1()).min(0.0))
     }),
-    row("HardSigmoid", 1, |node| with(node, &[("alpha", 0.2), ("beta", 0.5)], |x, [a, b]| (a * x + b).clamp(0.0, 1.0))),
+    row("Selu", 1, |node| {
+        with(node, &[("alpha", 1.673_263_2), ("gamma", 1.050_701)], |x, [a, g]| {
+            if x > 0.0 { g * x } else { g * a * x.exp_m1() }
+        })
+    }),
+    row("HardSigmoid", 1, |node| {
+        with(node, &[("alpha", 0.2), ("beta", 0.5)], |x, [a, b]| (a * x + b).clamp(0.0, 1.0))
+    }),
     row("ThresholdedRelu", 10, |node| with(node, &[("alpha", 1.0)], |x, [a, _]| if x > a { x } else { 0.0 })),
     row("Swish", 24, |node| with(node, &[("alpha", 1.0)], |x, [a, _]| x * sigmoid(a * x))),
     row("Shrink", 9, shrink),
@@ -116,7 +124,9 @@ fn with(node: &mut Node<'_>, names: &[(&str, f32)], f: fn(f64, [f64; 2]) -> f64)
         *setting = f64::from(node.attributes.float(name)?.unwrap_or(*default));
     }
     #[allow(clippy::cast_possible_truncation, reason = "the nearest float")]
-    op(move |mut inputs| one(map_floats(inputs.take(0)?, |x| f(x.into(), settings) as f32, |x| f(x, settings))?))
+    op(move |mut inputs| {
+        one(map_floats(inputs.take(0)?, |x| f(x.into(), settings) as f32, |x| f(x, settings))?)
+    })
 }
 
 /// What is near 0 becomes 0, the rest comes nearer.
@@ -178,12 +188,21 @@ fn clip(_: &mut Node<'_>) -> Built {
         let (low, high) = (limit(1)?, limit(2)?);
         macro_rules! clipped {
             ($values:expr, $kind:ident, $low:expr, $high:expr) => {{
-                let of = |limit: Option<&Tensor>, default| match limit.map(|limit| wide(limit.elements())).transpose()? {
+                let of = |limit: Option<&Tensor>, default| match limit
+                    .map(|limit| wide(limit.elements()))
+                    .transpose()?
+                {
                     Some(Wide::$kind(values)) => Ok::<_, String>(values[0]),
                     _ => Ok(default),
                 };
                 let (low, high) = (of(low, $low)?, of(high, $high)?);
-                Wide::$kind($values.iter().map(|&x| if x < low { low } else { x }).map(|x| if x > high { high } else { x }).collect())
+                Wide::$kind(
+                    $values
+                        .iter()
+                        .map(|&x| if x < low { low } else { x })
+                        .map(|x| if x > high { high } else { x })
+                        .collect(),
+                )
             }};
         }
         let values = match wide(x.elements())? {
