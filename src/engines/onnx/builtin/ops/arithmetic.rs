@@ -99,8 +99,9 @@ const FMOD: Kernel = Kernel {
 };
 /// Python's `%`: the sign is that of the divisor.
 const MODULO: Kernel = Kernel {
-    single: |a, b| a - b * (a / b).floor(),
-    double: |a, b| a - b * (a / b).floor(),
+    #[allow(clippy::cast_possible_truncation, reason = "a rest of floats is a float")]
+    single: |a, b| floor_mod(a.into(), b.into()) as f32,
+    double: floor_mod,
     int: |a, b| {
         let rest = a.wrapping_rem(b);
         if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
@@ -108,6 +109,18 @@ const MODULO: Kernel = Kernel {
     unsigned: u64::wrapping_rem,
     divides: true,
 };
+
+/// Python's `%` of floats.
+fn floor_mod(a: f64, b: f64) -> f64 {
+    let rest = a % b;
+    if rest == 0.0 {
+        0.0f64.copysign(b)
+    } else if (rest < 0.0) != (b < 0.0) {
+        rest + b
+    } else {
+        rest
+    }
+}
 
 /// Two lists of elements, each as one of `dims`, combined.
 pub(super) fn zip<A: Copy, B: Copy, C>(
@@ -276,9 +289,15 @@ fn bit_shift(node: &mut Node<'_>) -> Built {
         "RIGHT" => false,
         other => return Err(format!("direction {other:?} is none that is known")),
     };
-    let shift = |a: u64, b: u64, left: bool| {
+    // Signed numbers keep their sign when they go to the right; a shift below 0 is one
+    // past the width.
+    let signed = move |a: i64, b: i64| {
         let by = u32::try_from(b).unwrap_or(u32::MAX);
-        if left { a.checked_shl(by) } else { a.checked_shr(by) }.unwrap_or(0)
+        if is_left { a.checked_shl(by).unwrap_or(0) } else { a >> by.min(63) }
+    };
+    let unsigned = move |a: u64, b: u64| {
+        let by = u32::try_from(b).unwrap_or(u32::MAX);
+        if is_left { a.checked_shl(by) } else { a.checked_shr(by) }.unwrap_or(0)
     };
     op(move |inputs| {
         let (a, b) = (inputs.tensor(0)?, inputs.tensor(1)?);
@@ -286,13 +305,12 @@ fn bit_shift(node: &mut Node<'_>) -> Built {
         shape(dims.iter().copied())?;
         let shifted = match (wide(a.elements())?, wide(b.elements())?) {
             (Wide::I64(x), Wide::I64(y)) => {
-                let one = |a: i64, b: i64| shift(a.cast_unsigned(), b.cast_unsigned(), is_left).cast_signed();
-                Wide::I64(zip((&x, a.shape()), (&y, b.shape()), &dims, one).into())
+                Wide::I64(zip((&x, a.shape()), (&y, b.shape()), &dims, signed).into())
             }
             (Wide::U64(x), Wide::U64(y)) => {
-                Wide::U64(zip((&x, a.shape()), (&y, b.shape()), &dims, |a, b| shift(a, b, is_left)).into())
+                Wide::U64(zip((&x, a.shape()), (&y, b.shape()), &dims, unsigned).into())
             }
-            _ => return Err("inputs are not unsigned integers of one kind".to_owned()),
+            _ => return Err("inputs are not integers of one kind".to_owned()),
         };
         one(made(dims, narrow(shifted, a.dtype())?)?)
     })
