@@ -27,7 +27,7 @@ pub struct Forest<T> {
     /// What splits ask that are no comparisons.
     specials: Vec<Special>,
     /// The categories and numbers that they name.
-    kept: Kept,
+    kept: Box<Kept>,
     features: usize,
     /// Of each place, how much of the training data came by. Empty, or of all trees.
     covers: Covers,
@@ -47,7 +47,7 @@ impl<T: Real> Forest<T> {
             roots: Vec::new(),
             origins: Vec::new(),
             specials: Vec::new(),
-            kept: Kept::default(),
+            kept: Box::default(),
             features,
             covers: Covers::new(),
             depth: 0,

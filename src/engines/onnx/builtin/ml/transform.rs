@@ -91,6 +91,7 @@ fn inverse_erf<T: NdFloat>(x: T) -> T {
     let of = |x: f32| T::from(x).unwrap_or_else(T::nan);
     let sign = if x < T::zero() { -T::one() } else { T::one() };
     let log = ((T::one() - x) * (T::one() + x)).ln();
+    #[allow(clippy::approx_constant, reason = "the one that onnxruntime has")]
     let v = of(2.0 / (3.14159 * 0.147)) + of(0.5) * log;
     let v2 = of(1.0 / 0.147) * log;
     sign * (-v + (v * v - v2).sqrt()).sqrt()

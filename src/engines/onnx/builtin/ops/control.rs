@@ -96,7 +96,7 @@ fn collect(collected: &mut [Vec<Value>], results: impl Iterator<Item = Value>) -
 }
 
 fn finish(state: Vec<Value>, collected: Vec<Vec<Value>>) -> Result<Outputs, String> {
-    let stacks = collected.into_iter().map(|values| stacked(values));
+    let stacks = collected.into_iter().map(stacked);
     state.into_iter().map(Ok).chain(stacks).collect()
 }
 
@@ -236,6 +236,6 @@ fn scan_8(node: &mut Node<'_>) -> Built {
             results.resize(values.len(), Vec::new());
             results.iter_mut().zip(values).for_each(|(result, value)| result.push(value));
         }
-        results.into_iter().map(|values| stacked(values)).collect()
+        results.into_iter().map(stacked).collect()
     })
 }

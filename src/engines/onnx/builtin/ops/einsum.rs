@@ -185,7 +185,7 @@ fn join(a: &Operand, b: &Operand, needed: &[Letter]) -> Result<Operand, String> 
         }
     }
     let sizes = |letters: &[Letter]| -> Vec<usize> {
-        letters.iter().map(|&l| size(a, l).unwrap_or(1).max(size(b, l).unwrap_or(1))).map(|n| n).collect()
+        letters.iter().map(|&l| size(a, l).unwrap_or(1).max(size(b, l).unwrap_or(1))).collect()
     };
     let product = |letters: &[Letter]| -> Result<usize, String> { Ok(shape(sizes(letters))?.elements()) };
     let (s, m, k, n) = (product(&batch)?, product(&rows)?, product(&summed)?, product(&columns)?);

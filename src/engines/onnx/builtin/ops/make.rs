@@ -96,7 +96,7 @@ fn range(_: &mut Node<'_>) -> Built {
         }
         let many_of = |count: f64| -> Result<usize, String> {
             #[allow(clippy::cast_precision_loss, reason = "a bound")]
-            if !(count <= limits::ONNX_ELEMENTS_MAX as f64) {
+            if count.is_nan() || count > limits::ONNX_ELEMENTS_MAX as f64 {
                 return Err(format!(
                     "a range of {count} numbers is too long; at most {} are made",
                     limits::ONNX_ELEMENTS_MAX
