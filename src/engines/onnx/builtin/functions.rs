@@ -1,8 +1,9 @@
 //! Functions that a model brings: each call is a plan of its own, whose nodes'
 //! attributes are those of the call.
 
-use super::graph::{Formal, Plan};
+use super::graph::Formal;
 use super::op::{Inputs, Operator, Outputs};
+use super::plan::Plan;
 use crate::proto::onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 
 /// The function's nodes with the call's attributes in them, and its inputs.

@@ -1,14 +1,12 @@
-//! A graph as it is run: steps in an order in which each finds its inputs, values
-//! by number, constants converted once.
+//! From a graph's message to its plan: names resolved, constants converted once,
+//! operators built.
 //!
 //! [`Builder`] makes a [`Plan`] of a graph, of the graphs within its nodes and of the
 //! functions that the model brings. A graph takes what it uses from around it as
 //! further inputs after its own, so that a plan needs nothing but its inputs.
 
 use std::cell::Cell;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 
 use smallvec::SmallVec;
 
@@ -16,206 +14,16 @@ use super::super::backend::Value;
 use super::attributes::Attributes;
 use super::functions;
 use super::op::{Budget, Input, Inputs, Node, Operator};
+use super::order::{node_name, order, used_names};
+use super::plan::{Plan, Source, Step};
 use super::registry;
 use crate::formats::onnx::{Model, tensor};
 use crate::limits;
 use crate::proto::onnx::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 
-/// Where a step finds an input.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    Absent,
-    Constant(usize),
-    /// A value of this run; `true` when nobody asks for it afterwards.
-    Slot(usize, bool),
-}
-
-/// One run of one operator.
-struct Step {
-    /// For messages: `node "scale" (Scaler)`.
-    name: String,
-    operator: Box<dyn Operator>,
-    inputs: SmallVec<[Source; 4]>,
-    /// Where its outputs go; `None` for those that nobody uses.
-    outputs: SmallVec<[Option<usize>; 1]>,
-    /// Values that nobody asks for afterwards, and that could not be handed over.
-    drops: SmallVec<[usize; 1]>,
-}
-
-/// A graph that is ready to run.
-pub(in crate::engines::onnx) struct Plan {
-    steps: Vec<Step>,
-    constants: Vec<Value>,
-    /// How many values a run has.
-    slots: usize,
-    /// How many of these, the first, are inputs.
-    inputs: usize,
-    outputs: Vec<Source>,
-    /// For each output, the steps that it needs, a bit each. Empty when all are run anyway.
-    needed: Vec<Vec<u64>>,
-}
-
-impl fmt::Debug for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.steps.iter().map(|step| &step.name)).finish()
-    }
-}
-
-impl Plan {
-    /// How many inputs it takes, captured ones included.
-    pub(super) fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    /// How many outputs it has.
-    pub(super) fn outputs(&self) -> usize {
-        self.outputs.len()
-    }
-
-    /// Whether this step is needed for one of these outputs.
-    fn wants(&self, wanted: &[usize], step: usize) -> bool {
-        self.needed.is_empty()
-            || wanted.iter().any(|&output| self.needed[output][step / 64] >> (step % 64) & 1 == 1)
-    }
-
-    /// Runs what the `wanted` outputs (positions) need, and gives a value for each.
-    ///
-    /// # Errors
-    /// What is wrong, with the node where it is.
-    pub(super) fn run<'v>(
-        &self,
-        inputs: impl IntoIterator<Item = Input<'v>>,
-        wanted: &[usize],
-        budget: &Budget,
-    ) -> Result<Vec<Value>, String> {
-        let mut slots: Vec<Input<'v>> = Vec::with_capacity(self.slots);
-        slots.extend(inputs);
-        slots.resize_with(self.slots, || Input::Absent);
-        let is_part = wanted.len() < self.outputs.len() && !self.needed.is_empty();
-        for (number, step) in self.steps.iter().enumerate() {
-            if is_part && !self.wants(wanted, number) {
-                continue;
-            }
-            budget.step()?;
-            self.step(step, &mut slots, budget).map_err(|error| format!("{}: {error}", step.name))?;
-        }
-        let mut values = Vec::with_capacity(wanted.len());
-        for (at, &output) in wanted.iter().enumerate() {
-            let source = self.outputs[output];
-            let again = |slot: usize| {
-                wanted[at + 1..]
-                    .iter()
-                    .any(|&other| matches!(self.outputs[other], Source::Slot(same, _) if same == slot))
-            };
-            values.push(match source {
-                Source::Absent => Value::Absent,
-                Source::Constant(constant) => self.constants[constant].clone(),
-                Source::Slot(slot, _) if again(slot) => slots[slot].value().cloned().unwrap_or(Value::Absent),
-                Source::Slot(slot, _) => match std::mem::replace(&mut slots[slot], Input::Absent) {
-                    Input::Owned(value) => value,
-                    Input::Borrowed(value) => value.clone(),
-                    Input::Absent => Value::Absent,
-                },
-            });
-        }
-        Ok(values)
-    }
-
-    fn step(&self, step: &Step, slots: &mut [Input<'_>], budget: &Budget) -> Result<(), String> {
-        // First what is handed over, so that the rest can be borrowed.
-        let mut values: SmallVec<[Input<'_>; 4]> = SmallVec::new();
-        for source in &step.inputs {
-            values.push(match *source {
-                Source::Slot(slot, true) => std::mem::replace(&mut slots[slot], Input::Absent),
-                _ => Input::Absent,
-            });
-        }
-        for (value, source) in values.iter_mut().zip(&step.inputs) {
-            match *source {
-                Source::Slot(slot, false) => {
-                    *value = slots[slot].value().map_or(Input::Absent, Input::Borrowed);
-                }
-                Source::Constant(constant) => *value = Input::Borrowed(&self.constants[constant]),
-                _ => {}
-            }
-        }
-        let outputs = step.operator.run(Inputs { values, budget })?;
-        for (value, place) in outputs.into_iter().zip(&step.outputs) {
-            if let Some(slot) = place {
-                slots[*slot] = Input::Owned(value);
-            }
-        }
-        step.drops.iter().for_each(|&slot| slots[slot] = Input::Absent);
-        Ok(())
-    }
-
-    /// Notes after which step each value is not asked for any more, and which steps
-    /// each output needs.
-    fn settle(mut self) -> Self {
-        let mut last: Vec<Option<usize>> = vec![None; self.slots];
-        let mut maker: Vec<Option<usize>> = vec![None; self.slots];
-        for (number, step) in self.steps.iter().enumerate() {
-            for source in &step.inputs {
-                if let Source::Slot(slot, _) = source {
-                    last[*slot] = Some(number);
-                }
-            }
-            for slot in step.outputs.iter().flatten() {
-                maker[*slot] = Some(number);
-            }
-        }
-        for source in &self.outputs {
-            if let Source::Slot(slot, _) = source {
-                last[*slot] = None;
-            }
-        }
-        for (number, step) in self.steps.iter_mut().enumerate() {
-            let sources = step.inputs.clone();
-            for source in &mut step.inputs {
-                let Source::Slot(slot, is_last) = source else { continue };
-                if last[*slot] != Some(number) {
-                    continue;
-                }
-                let times =
-                    sources.iter().filter(|s| matches!(s, Source::Slot(same, _) if same == slot)).count();
-                *is_last = times == 1;
-                if times > 1 && !step.drops.contains(slot) {
-                    step.drops.push(*slot);
-                }
-            }
-        }
-        let words = self.steps.len().div_ceil(64);
-        if self.outputs.len() > 1 && words.saturating_mul(self.outputs.len()) <= limits::ONNX_NODES_MAX {
-            let of = |source: &Source| {
-                let mut bits = vec![0u64; words];
-                if let Source::Slot(slot, _) = source
-                    && let Some(step) = maker[*slot]
-                {
-                    bits[step / 64] |= 1 << (step % 64);
-                }
-                for number in (0..self.steps.len()).rev().filter(|n| words > 0 && *n < words * 64) {
-                    if bits[number / 64] >> (number % 64) & 1 == 0 {
-                        continue;
-                    }
-                    for source in &self.steps[number].inputs {
-                        if let Source::Slot(slot, _) = source
-                            && let Some(step) = maker[*slot]
-                        {
-                            bits[step / 64] |= 1 << (step % 64);
-                        }
-                    }
-                }
-                bits
-            };
-            self.needed = self.outputs.iter().map(of).collect();
-        }
-        self
-    }
-}
-
 /// What a name stands for.
 #[derive(Debug, Clone, Copy)]
-enum Known {
+pub(super) enum Known {
     Nothing,
     Constant(usize),
     Slot(usize),
@@ -223,7 +31,7 @@ enum Known {
 
 /// The names of a graph while its plan is made, and those around it.
 pub(in crate::engines::onnx) struct Scope<'a> {
-    known: HashMap<String, Known>,
+    pub(super) known: HashMap<String, Known>,
     constants: Vec<Value>,
     opsets: &'a [OperatorSetIdProto],
     around: Option<&'a Scope<'a>>,
@@ -233,7 +41,7 @@ pub(in crate::engines::onnx) struct Scope<'a> {
 }
 
 /// What a name around a graph stands for.
-enum Around<'a> {
+pub(super) enum Around<'a> {
     Nothing,
     Constant(&'a Value),
     Changing,
@@ -262,7 +70,7 @@ impl<'a> Scope<'a> {
     }
 
     /// What a name stands for here or around here.
-    fn find(&self, name: &str) -> Option<Around<'_>> {
+    pub(super) fn find(&self, name: &str) -> Option<Around<'_>> {
         match self.known.get(name) {
             Some(Known::Nothing) => Some(Around::Nothing),
             Some(Known::Constant(at)) => Some(Around::Constant(&self.constants[*at])),
@@ -605,107 +413,6 @@ fn source(name: &str, scope: &Scope<'_>) -> Result<Source, String> {
         Some(Known::Slot(slot)) => Ok(Source::Slot(*slot, false)),
         None => Err(format!("the name {name:?} is not defined")),
     }
-}
-
-/// The names that a node uses: its inputs, and what its subgraphs take from around them.
-fn used_names(node: &NodeProto) -> Vec<String> {
-    let mut names: Vec<String> = node.input.iter().filter(|name| !name.is_empty()).cloned().collect();
-    for graph in node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)) {
-        names.extend(free_names(graph));
-    }
-    names
-}
-
-/// The names that a graph uses and does not define. The decoder bounds how deep
-/// graphs lie in each other.
-fn free_names(graph: &GraphProto) -> BTreeSet<String> {
-    let own: HashSet<&str> = graph
-        .node
-        .iter()
-        .flat_map(|node| node.output.iter().map(String::as_str))
-        .chain(graph.input.iter().map(|input| input.name.as_str()))
-        .chain(graph.initializer.iter().map(|tensor| tensor.name.as_str()))
-        .chain(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()))
-        .collect();
-    let used =
-        graph.node.iter().flat_map(used_names).chain(graph.output.iter().map(|output| output.name.clone()));
-    used.filter(|name| !own.contains(name.as_str())).collect()
-}
-
-/// What an ordering gives: the nodes that are needed, each after those it uses; every
-/// name that one of them or an output uses; and which node makes each name.
-type Order<'a> = (Vec<usize>, HashSet<String>, HashMap<&'a str, usize>);
-
-/// The nodes that the outputs need, sorted.
-fn order<'a>(nodes: &'a [NodeProto], outputs: &[&str], scope: &Scope<'_>) -> Result<Order<'a>, String> {
-    let mut made: HashMap<&str, usize> = HashMap::new();
-    for (number, node) in nodes.iter().enumerate() {
-        for name in node.output.iter().filter(|name| !name.is_empty()) {
-            if made.insert(name, number).is_some() || scope.known.contains_key(name) {
-                return Err(format!("{}: the name {name:?} is defined twice", node_name(node)));
-            }
-        }
-    }
-    let names: Vec<Vec<String>> = nodes.iter().map(used_names).collect();
-    let is_there =
-        |name: &str| made.contains_key(name) || scope.known.contains_key(name) || scope.find(name).is_some();
-    let mut used: HashSet<String> = outputs.iter().map(|&name| name.to_owned()).collect();
-    let mut needed = vec![false; nodes.len()];
-    let mut open: Vec<usize> = Vec::new();
-    for name in outputs {
-        if !is_there(name) {
-            return Err(format!("output {name:?} is not defined"));
-        }
-        open.extend(made.get(name));
-    }
-    while let Some(number) = open.pop() {
-        if std::mem::replace(&mut needed[number], true) {
-            continue;
-        }
-        for name in &names[number] {
-            if !is_there(name) {
-                return Err(format!("{}: the name {name:?} is not defined", node_name(&nodes[number])));
-            }
-            used.insert(name.clone());
-            open.extend(made.get(name.as_str()));
-        }
-    }
-    // Kahn's algorithm; among those that are ready the file's order holds.
-    let mut waits = vec![0usize; nodes.len()];
-    let mut next: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    for number in (0..nodes.len()).filter(|&number| needed[number]) {
-        for maker in names[number].iter().filter_map(|name| made.get(name.as_str())) {
-            waits[number] += 1;
-            next[*maker].push(number);
-        }
-    }
-    let ready = (0..nodes.len()).filter(|&number| needed[number] && waits[number] == 0);
-    let mut ready: BinaryHeap<Reverse<usize>> = ready.map(Reverse).collect();
-    let mut order = Vec::new();
-    while let Some(Reverse(number)) = ready.pop() {
-        order.push(number);
-        for &after in &next[number] {
-            waits[after] -= 1;
-            if waits[after] == 0 {
-                ready.push(Reverse(after));
-            }
-        }
-    }
-    if let Some(stuck) = (0..nodes.len()).find(|&number| needed[number] && waits[number] > 0) {
-        return Err(format!(
-            "{}: it needs its own result; expected a graph without cycles",
-            node_name(&nodes[stuck])
-        ));
-    }
-    Ok((order, used, made))
-}
-
-/// A node for messages: `node "scale" (Scaler)`. Nodes without a name are called
-/// after their first output.
-fn node_name(node: &NodeProto) -> String {
-    let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
-    let shown: String = name.chars().take(limits::ONNX_NAME_CHARS_SHOWN_MAX).collect();
-    format!("node {shown:?} ({})", node.op_type.chars().take(64).collect::<String>())
 }
 
 /// What a graph's message says, its tensors converted.

@@ -49,6 +49,8 @@ mod neural;
 mod numbers;
 mod op;
 mod ops;
+mod order;
+mod plan;
 mod registry;
 mod sparse;
 #[cfg(test)]
@@ -64,7 +66,7 @@ use crate::tensor::Tensor;
 /// A graph whose operators are all ours.
 #[derive(Debug)]
 pub(super) struct Graph {
-    plan: graph::Plan,
+    plan: plan::Plan,
 }
 
 /// Builds the graph.

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 
 use super::super::backend::Value;
 use super::attributes::Attributes;
-use super::graph::{Builder, Plan, Scope};
+use super::graph::{Builder, Scope};
+use super::plan::Plan;
 use crate::limits;
 use crate::tensor::{Elements, Shape, Tensor};
 
