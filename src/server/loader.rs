@@ -138,6 +138,7 @@ fn code(error: &OpenError) -> Code {
             TensorflowError::Format(SavedModelError::NoMetaGraph { .. }) => Code::NotFound,
             TensorflowError::Format(_) | TensorflowError::Chunked => Code::InvalidArgument,
             TensorflowError::Effect(_) => Code::PermissionDenied,
+            TensorflowError::Storage(StorageError::NotFound(_)) => Code::NotFound,
             TensorflowError::Storage(_) => Code::Unavailable,
             TensorflowError::NotOnDisk | TensorflowError::Library(_) => Code::Unimplemented,
             TensorflowError::Runtime { code, .. } => *code,

@@ -202,6 +202,14 @@ impl ModelDir {
         self.storage.read(&self.path_of(name), bytes_max)
     }
 
+    /// What lies in it under this name, without reading it.
+    ///
+    /// # Errors
+    /// As [`Storage::stat`].
+    pub fn stat(&self, name: &str) -> Result<EntryKind, StorageError> {
+        self.storage.stat(&self.path_of(name))
+    }
+
     /// The length of all files in it, and in the folders below, in bytes; what cannot
     /// be looked at counts nothing. Stops at [`limits::VERSION_TREE_ENTRIES_MAX`]
     /// entries and [`limits::VERSION_TREE_DEPTH_MAX`] folders within folders.

@@ -35,6 +35,10 @@ const WANTED: Wanted = Wanted {
 /// is judged here, where a SavedModel is too large for one message.
 const CHUNKED_FILE: &str = "saved_model.cpb";
 
+/// The list of the variables' values. Without it TensorFlow loads a model all the same,
+/// and fails whatever it is asked.
+const INDEX_FILE: &str = "variables/variables.index";
+
 /// Folders that TensorFlow reads files from by itself.
 const FOLDERS: [&str; 3] = ["variables", "assets", "debug"];
 
@@ -147,6 +151,9 @@ pub(super) fn open(
     }
     for folder in FOLDERS {
         dir.check_links(folder)?;
+    }
+    if meta_graph.restores {
+        dir.stat(INDEX_FILE)?;
     }
     let folder = dir.local_path()?.ok_or(ModelError::NotOnDisk)?;
     let library = runtime.library().map_err(ModelError::Library)?;

@@ -73,7 +73,12 @@ pub struct MetaGraph {
     pub effect: Option<Effect>,
     /// How many nodes it has, those of its functions included.
     pub nodes: usize,
+    /// Whether it has variables whose values lie in `variables/`.
+    pub restores: bool,
 }
+
+/// Operations that make variables.
+const VARIABLES: [&str; 3] = ["VarHandleOp", "VariableV2", "Variable"];
 
 /// What is counted before it is decoded: what it is, where it is, how many may be.
 const COUNTED: [(&str, &[u32], usize); 8] = [
@@ -116,6 +121,8 @@ impl MetaGraph {
             let functions = graph.library.iter().flat_map(|library| &library.function);
             (graph.node.len(), functions.map(|function| function.node_def.len()).sum())
         });
+        let restores = def.saver_def.as_ref().is_some_and(|saver| !saver.restore_op_name.is_empty())
+            && def.graph_def.iter().flat_map(|graph| &graph.node).any(|n| VARIABLES.contains(&n.op.as_str()));
         let info = def.meta_info_def.take().unwrap_or_default();
         let signature_def = std::mem::take(&mut def.signature_def);
         Ok(Self {
@@ -125,6 +132,7 @@ impl MetaGraph {
             signature_defs: SignatureDefMap { signature_def }.encode_to_vec().into(),
             effect,
             nodes: main + functions,
+            restores,
         })
     }
 }

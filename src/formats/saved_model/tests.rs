@@ -183,7 +183,9 @@ fn a_meta_graph_is_found_by_its_tags() {
         (found.tags, found.tensorflow_version.as_str(), found.nodes),
         (tags(&["serve"]), "2.21.0", 22)
     );
+    assert!(found.restores);
     assert_eq!(read(&["gpu", "train"]).unwrap().tags, ["train", "gpu"]);
+    assert!(!read(&["gpu", "train"]).unwrap().restores);
     for wanted in [&["train"][..], &["serve", "gpu"], &[]] {
         let why = read(wanted).unwrap_err().to_string();
         let text = format!(
