@@ -132,7 +132,7 @@ class Console:
         command = step.command.split("#")[0].strip() if step.command.startswith("cargo") else step.command
         if any(command.startswith(start) for start in ELSEWHERE):
             return
-        if re.match(r"(cargo run --release|longshore)\b", command):
+        if re.match(r"(cargo run --release\b|longshore($| serve\b| --))", command):
             self.start(step)
             return
         if "8500" in command or "8501" in command:

@@ -58,13 +58,17 @@ pub struct OnnxOptions {
     pub intra_op_threads: Option<u16>,
 }
 
-/// Whether tract is in this build.
+/// tract's version, if it is in this build.
+#[cfg(feature = "tract")]
 pub(super) fn tract_report() -> Result<String, String> {
-    if cfg!(feature = "tract") {
-        Ok("built in".to_owned())
-    } else {
-        Err("this build is without it; build with the feature `tract`".to_owned())
-    }
+    let version = tract::NAME.split_whitespace().next_back().unwrap_or_default();
+    Ok(format!("{version}, built in"))
+}
+
+/// Why it is not in this build.
+#[cfg(not(feature = "tract"))]
+pub(super) fn tract_report() -> Result<String, String> {
+    Err("this build is without it; build with the feature `tract`".to_owned())
 }
 
 /// Reads `file` of `dir`, chooses a back end and builds the model on it.
