@@ -123,10 +123,7 @@ fn classifier(node: &mut Node<'_>) -> Built {
             if let [score] = *row {
                 chosen.push(usize::from(score > 0.0).min(labels.len() - 1));
                 let second = if is_pair { Second::Complement } else { Second::No };
-                match (transform, is_pair) {
-                    (PostTransform::Logistic, true) => binary(score, transform, Second::Opposite, out),
-                    _ => binary(score, transform, second, out),
-                }
+                binary(score, transform, second, out);
             } else {
                 let best = row
                     .iter()

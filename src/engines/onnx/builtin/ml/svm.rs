@@ -50,6 +50,11 @@ impl Kernel {
     }
 }
 
+/// The kernel of plain weights, whatever is stated.
+fn plain(node: &Node<'_>) -> Result<Kernel, String> {
+    Kernel::read(node).map(|_| Kernel::Linear)
+}
+
 /// Rows of input 0, as wide as expected.
 fn rows<'a>(
     x: &Tensor,
@@ -83,8 +88,11 @@ fn regressor(node: &mut Node<'_>) -> Built {
     let rho = attributes.floats("rho")?.and_then(|rho| rho.first().copied()).unwrap_or(0.0);
     let many = size(attributes.int("n_supports")?.unwrap_or(0), "n_supports")?;
     let is_one_class = attributes.flag("one_class", false)?;
-    let transform = PostTransform::read(attributes)?;
+    // Nobody applies it to a regressor's one score.
+    attributes.ignore(&["post_transform"]);
     let width = if many > 0 { vectors(&support, many)? } else { coefficients.len() };
+    // Without vectors there are plain weights, whatever kernel is stated.
+    let kernel = if many > 0 { kernel } else { Kernel::Linear };
     if many > 0 && coefficients.len() != many {
         return Err(format!("it has {} coefficients for {many} support vectors", coefficients.len()));
     }
@@ -103,16 +111,10 @@ fn regressor(node: &mut Node<'_>) -> Built {
                 kernel.of(row, &coefficients)
             };
             let score = sum + rho;
-            match transform {
-                _ if is_one_class => {
-                    if score > 0.0 {
-                        1.0
-                    } else {
-                        -1.0
-                    }
-                }
-                PostTransform::Probit => super::transform::probit(score),
-                _ => score,
+            match (is_one_class, score > 0.0) {
+                (false, _) => score,
+                (true, true) => 1.0,
+                (true, false) => -1.0,
             }
         };
         one(made([count, 1], rows.map(decide).collect::<Vec<f32>>())?)
@@ -175,7 +177,7 @@ fn classifier(node: &mut Node<'_>) -> Built {
         ));
     }
     let machine = Classifier {
-        kernel: Kernel::read(node)?,
+        kernel: if vectors_all > 0 { Kernel::read(node)? } else { plain(node)? },
         width,
         labels,
         are_positive: coefficients.iter().all(|&weight| weight >= 0.0),
@@ -226,14 +228,19 @@ impl Classifier {
             let rho = self.rho.first().copied().unwrap_or(0.0);
             let weights = self.coefficients.chunks_exact(self.width);
             out.iter_mut().zip(weights).for_each(|(out, weights)| *out = self.kernel.of(x, weights) + rho);
-            let chosen = best(out);
+            let mut chosen = best(out);
+            let above = if self.are_positive { out[chosen] >= 0.5 } else { out[chosen] > 0.0 };
+            if out.len() == 2 && self.prob.is_empty() && above {
+                chosen = 1;
+            }
             if out.len() > 1 {
                 self.transform.apply(out);
             }
             return chosen;
         }
         let (decisions, votes) = self.decide(x);
-        let most_votes =
+        // Whatever the probabilities say, the class with the most votes is chosen.
+        let chosen =
             votes.iter().enumerate().fold(0, |best, (at, many)| if *many > votes[best] { at } else { best });
         if !self.prob.is_empty() {
             let share = |(decision, (a, b)): (&f32, &(f32, f32))| {
@@ -243,28 +250,22 @@ impl Classifier {
             coupling.couple(decisions.iter().zip(&self.prob).map(share), &mut shares);
             #[allow(clippy::cast_possible_truncation, reason = "the operator gives floats")]
             out.iter_mut().zip(&shares).for_each(|(out, share)| *out = *share as f32);
-            let chosen = best(out);
             if out.len() > 1 {
                 self.transform.apply(out);
             }
             return chosen;
         }
-        match decisions[..] {
-            [decision] if self.labels.len() == 2 => {
-                let second =
-                    if self.transform == PostTransform::None { Second::Opposite } else { Second::Complement };
-                binary(decision, self.transform, second, out);
-                let above = if self.are_positive { 0.5 } else { 0.0 };
-                if decision > above { 1 } else { most_votes }
-            }
-            _ => {
-                out.copy_from_slice(&decisions);
-                if out.len() > 1 {
-                    self.transform.apply(out);
-                }
-                most_votes.min(self.labels.len() - 1)
+        if let [decision] = decisions[..] {
+            let second =
+                if self.transform == PostTransform::None { Second::Opposite } else { Second::Complement };
+            binary(decision, self.transform, second, out);
+        } else {
+            out.copy_from_slice(&decisions);
+            if out.len() > 1 {
+                self.transform.apply(out);
             }
         }
+        chosen
     }
 
     /// The decision between each two classes, and how many each class won.
@@ -289,10 +290,10 @@ impl Classifier {
         for i in 0..classes {
             for j in i + 1..classes {
                 let rho = f64::from(self.rho[decisions.len()]);
-                #[allow(clippy::cast_possible_truncation, reason = "kept as a float")]
-                let decision = (part(j - 1, i) + part(i, j) + rho) as f32;
+                let decision = part(j - 1, i) + part(i, j) + rho;
                 votes[if decision > 0.0 { i } else { j }] += 1;
-                decisions.push(decision);
+                #[allow(clippy::cast_possible_truncation, reason = "kept as a float")]
+                decisions.push(decision as f32);
             }
         }
         (decisions, votes)

@@ -67,8 +67,8 @@ pub(super) fn binary<T: NdFloat>(score: T, transform: PostTransform, second: Sec
     let pair = match (transform, second) {
         (PostTransform::Probit, _) => [probit(score), T::zero()],
         (_, Second::No) => [score, T::zero()],
+        (PostTransform::Logistic, _) => [logistic(-score), logistic(score)],
         (_, Second::Complement) => [T::one() - score, score],
-        (PostTransform::Logistic, Second::Opposite) => [logistic(-score), logistic(score)],
         (_, Second::Opposite) => [-score, score],
     };
     out.iter_mut().zip(pair).for_each(|(out, score)| *out = score);
@@ -81,19 +81,18 @@ pub(super) fn logistic<T: NdFloat>(x: T) -> T {
 }
 
 /// The inverse of the normal distribution, as far as an approximation of the inverse
-/// error function by Winitzki (2008) goes.
+/// error function by Winitzki (2008) goes; in single precision, on whose digits it depends.
 pub(super) fn probit<T: NdFloat>(x: T) -> T {
-    let of = |x: f64| T::from(x).unwrap_or_else(T::nan);
-    of(f64::from(std::f32::consts::SQRT_2)) * inverse_erf(of(2.0) * x - T::one())
+    let single = x.to_f32().unwrap_or(f32::NAN);
+    T::from(std::f32::consts::SQRT_2 * inverse_erf(2.0 * single - 1.0)).unwrap_or_else(T::nan)
 }
 
-fn inverse_erf<T: NdFloat>(x: T) -> T {
-    let of = |x: f32| T::from(x).unwrap_or_else(T::nan);
-    let sign = if x < T::zero() { -T::one() } else { T::one() };
-    let log = ((T::one() - x) * (T::one() + x)).ln();
+fn inverse_erf(x: f32) -> f32 {
+    let sign = if x < 0.0 { -1.0 } else { 1.0 };
+    let log = ((1.0 - x) * (1.0 + x)).ln();
     #[allow(clippy::approx_constant, reason = "the one that onnxruntime has")]
-    let v = of(2.0 / (3.14159 * 0.147)) + of(0.5) * log;
-    let v2 = of(1.0 / 0.147) * log;
+    let v = 2.0 / (3.14159 * 0.147) + 0.5 * log;
+    let v2 = 1.0 / 0.147 * log;
     sign * (-v + (v * v - v2).sqrt()).sqrt()
 }
 

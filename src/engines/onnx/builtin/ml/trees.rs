@@ -123,8 +123,16 @@ fn scored<T: Take>(
     let (rows, mut scores) = ensemble.ask(inputs.tensor(0)?, aggregate)?;
     let targets = ensemble.targets;
     if !base.is_empty() || transform != PostTransform::None {
-        for row in scores.values.chunks_exact_mut(targets) {
+        for (number, row) in scores.values.chunks_exact_mut(targets).enumerate() {
             row.iter_mut().zip(base).for_each(|(score, base)| *score += *base);
+            // Of several scores one that no leaf told of is 0, whatever its base value.
+            let told = scores.told.get(number * targets..(number + 1) * targets);
+            if let Some(told) = told.filter(|_| targets > 1) {
+                row.iter_mut()
+                    .zip(told)
+                    .filter(|(_, told)| !**told)
+                    .for_each(|(score, _)| *score = T::zero());
+            }
             match row {
                 // One score knows no others: only the normal distribution is undone.
                 [score] if transform == PostTransform::Probit => *score = super::transform::probit(*score),
@@ -200,27 +208,32 @@ impl<T: Number> Decision<T> {
         let told = |class: usize| told.is_none_or(|told| told[class]);
         match scores {
             [first, second] => {
-                let mut pair = told(1);
+                let (has_first, mut has_second) = (told(0), told(1));
+                let mut is_pair = has_second;
                 match self.base[..] {
-                    [_, base] if told(1) && self.is_binary => {
+                    // Of two base values the first is not asked for when the second class has a score.
+                    [_, base] if has_second => {
                         *second = base + *first;
                         *first = -*second;
                     }
                     [base0, base1] => {
                         *first += base0;
                         *second += base1;
-                        pair = true;
+                        is_pair = true;
+                        has_second = false;
                     }
                     [base] => *first += base,
                     _ => {}
                 }
-                let weight = if pair && told(1) { *second } else { *first };
+                // What no leaf told of is 0, whatever the base values.
+                let or_zero = |score: T, has: bool| if has { score } else { T::zero() };
+                let weight = if has_second { *second } else { or_zero(*first, has_first) };
                 let (yes, second_score) = self.binary(weight);
-                if pair {
-                    out.copy_from_slice(&[*first, *second]);
+                if is_pair {
+                    out.copy_from_slice(&[or_zero(*first, has_first), or_zero(*second, has_second)]);
                     self.transform.apply(out);
                 } else {
-                    binary(*first, self.transform, second_score, out);
+                    binary(or_zero(*first, has_first), self.transform, second_score, out);
                 }
                 usize::from(yes)
             }
@@ -248,7 +261,8 @@ impl<T: Number> Decision<T> {
     /// Whether this weight means the second class, and how its one score becomes two.
     fn binary(&self, weight: T) -> (bool, Second) {
         if !self.is_binary {
-            return (weight > T::zero(), Second::No);
+            let second = if self.base.is_empty() { Second::Opposite } else { Second::No };
+            return (weight > T::zero(), second);
         }
         if self.are_positive {
             return (weight > T::of(0.5), Second::Complement);

@@ -38,7 +38,47 @@ fn pattern(text: &str) -> Result<Regex, String> {
             limits::ONNX_PATTERN_BYTES_MAX
         ));
     }
-    Regex::new(text).map_err(|error| format!("pattern {text:?}: {error}"))
+    Regex::new(&ascii(text)).map_err(|error| format!("pattern {text:?}: {error}"))
+}
+
+/// Where a word of ASCII letters begins or ends.
+const WORD_END: &str = "(?:(?<![0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<=[0-9A-Za-z_])(?![0-9A-Za-z_]))";
+
+/// The pattern with classes of letters, digits and spaces that are ASCII's, as RE2 has them.
+fn ascii(pattern: &str) -> String {
+    let mut plain = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    let mut in_class = false;
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            in_class = (in_class && letter != ']') || letter == '[';
+            plain.push(letter);
+            continue;
+        }
+        let escaped = letters.next().unwrap_or('\\');
+        let members = match escaped.to_ascii_lowercase() {
+            'w' => "0-9A-Za-z_",
+            'd' => "0-9",
+            's' => "\\t\\n\\f\\r\\x20",
+            _ if escaped == 'b' && !in_class => {
+                plain.push_str(WORD_END);
+                continue;
+            }
+            _ => {
+                plain.extend(['\\', escaped]);
+                continue;
+            }
+        };
+        match (in_class, escaped.is_ascii_uppercase()) {
+            (true, false) => plain.push_str(members),
+            (_, is_upper) => {
+                plain.push_str(if is_upper { "[^" } else { "[" });
+                plain.push_str(members);
+                plain.push(']');
+            }
+        }
+    }
+    plain
 }
 
 fn string_normalizer(node: &mut Node<'_>) -> Built {
@@ -234,7 +274,7 @@ fn tokenizer(node: &mut Node<'_>) -> Built {
             }
             all.push(tokens);
         }
-        let widest = all.iter().map(Vec::len).max().unwrap_or(0).max(usize::from(!all.is_empty()));
+        let widest = all.iter().map(Vec::len).max().unwrap_or(0);
         let whole = shape(x.shape().iter().copied().chain([widest]))?;
         let mut flat = Vec::with_capacity(whole.elements());
         for mut tokens in all {
