@@ -19,7 +19,6 @@ pub(super) const ROWS: &[Row] = &[
     row("Scatter", 9, scatter_elements),
     row("ScatterElements", 11, scatter_elements),
     row("ScatterND", 11, scatter_nd),
-    row("TensorScatter", 24, tensor_scatter),
     row("Trilu", 14, trilu),
     row("Unique", 11, unique),
 ];
@@ -222,51 +221,6 @@ fn scatter_nd(node: &mut Node<'_>) -> Built {
         }
         let to: Vec<usize> = starts.into_iter().flat_map(|start| start..start + run).collect();
         one(put(x, updates, &to, join)?)
-    })
-}
-
-/// Rows put into a cache, one after another from each batch's own place on.
-fn tensor_scatter(node: &mut Node<'_>) -> Built {
-    let along = node.attributes.int("axis")?.unwrap_or(-2);
-    let is_circular = match node.attributes.text("mode")? {
-        None | Some("linear") => false,
-        Some("circular") => true,
-        Some(other) => return Err(format!("mode {other:?} is none that is known")),
-    };
-    op(move |inputs| {
-        let (cache, update) = (inputs.tensor(0)?, inputs.tensor(1)?);
-        let dims = cache.shape();
-        let at = axis(along, dims.rank())?;
-        let own = update.shape();
-        let fits =
-            own.rank() == dims.rank() && at > 0 && (0..dims.rank()).all(|d| d == at || own[d] == dims[d]);
-        if !fits {
-            return Err(format!("an update of shape {own} does not fit a cache of shape {dims}"));
-        }
-        let starts = inputs.ints(2)?.unwrap_or_else(|| vec![0; dims[0]]);
-        if starts.len() != dims[0] {
-            return Err(format!("there are {} places to write at for {} batches", starts.len(), dims[0]));
-        }
-        let inner: usize = dims[at + 1..].iter().product();
-        let between: usize = dims[1..at].iter().product();
-        let mut to = Vec::with_capacity(update.elements().len());
-        for (batch, &start) in starts.iter().enumerate() {
-            let start = size(start, "a place to write at")?;
-            for row in 0..between {
-                for step in 0..own[at] {
-                    let mut place = start.checked_add(step).ok_or("a place to write at is too large")?;
-                    if is_circular {
-                        place %= dims[at].max(1);
-                    }
-                    if place >= dims[at] {
-                        return Err(format!("place {place} is past a dimension of {}", dims[at]));
-                    }
-                    let first = ((batch * between + row) * dims[at] + place) * inner;
-                    to.extend(first..first + inner);
-                }
-            }
-        }
-        one(put(cache, update, &to, Join::Replace)?)
     })
 }
 
