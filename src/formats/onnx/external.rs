@@ -6,30 +6,45 @@ use bytes::Bytes;
 
 use super::{OnnxError, ReadBeside};
 use crate::proto::onnx::tensor_proto::DataLocation;
-use crate::proto::onnx::{GraphProto, TensorProto};
+use crate::proto::onnx::{AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto};
 
-/// Puts the data of all external tensors of `graph`, and of the graphs within it,
-/// into them. Each file is read once; its tensors share it.
-pub(super) fn resolve(graph: &mut GraphProto, read: &mut ReadBeside<'_>) -> Result<(), OnnxError> {
+/// Puts the data of all external tensors of `model` into them, those of its functions
+/// and of the graphs within graphs included: no back end may find one and look for its
+/// file itself. Each file is read once; its tensors share it.
+pub(super) fn resolve(model: &mut ModelProto, read: &mut ReadBeside<'_>) -> Result<(), OnnxError> {
     let mut files = HashMap::new();
-    visit(graph, &mut |tensor| one(tensor, &mut files, read))
-}
-
-fn visit(
-    graph: &mut GraphProto,
-    to: &mut dyn FnMut(&mut TensorProto) -> Result<(), OnnxError>,
-) -> Result<(), OnnxError> {
-    graph.initializer.iter_mut().try_for_each(&mut *to)?;
-    for sparse in &mut graph.sparse_initializer {
-        sparse.values.iter_mut().chain(&mut sparse.indices).try_for_each(&mut *to)?;
-    }
-    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
-        attribute.t.iter_mut().chain(&mut attribute.tensors).try_for_each(&mut *to)?;
-        for within in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-            visit(within, to)?;
-        }
+    let mut to = |tensor: &mut TensorProto| one(tensor, &mut files, read);
+    model.graph.iter_mut().try_for_each(|graph| visit(graph, &mut to))?;
+    for function in &mut model.functions {
+        let nodes = function.node.iter_mut().flat_map(|node| &mut node.attribute);
+        attributes(nodes.chain(&mut function.attribute_proto), &mut to)?;
     }
     Ok(())
+}
+
+type Each<'a> = dyn FnMut(&mut TensorProto) -> Result<(), OnnxError> + 'a;
+
+fn visit(graph: &mut GraphProto, to: &mut Each<'_>) -> Result<(), OnnxError> {
+    graph.initializer.iter_mut().try_for_each(&mut *to)?;
+    graph.sparse_initializer.iter_mut().try_for_each(|tensor| sparse(tensor, to))?;
+    attributes(graph.node.iter_mut().flat_map(|node| &mut node.attribute), to)
+}
+
+fn attributes<'a>(
+    all: impl Iterator<Item = &'a mut AttributeProto>,
+    to: &mut Each<'_>,
+) -> Result<(), OnnxError> {
+    for attribute in all {
+        attribute.t.iter_mut().chain(&mut attribute.tensors).try_for_each(&mut *to)?;
+        let mut tensors = attribute.sparse_tensor.iter_mut().chain(&mut attribute.sparse_tensors);
+        tensors.try_for_each(|tensor| sparse(tensor, to))?;
+        attribute.g.iter_mut().chain(&mut attribute.graphs).try_for_each(|within| visit(within, to))?;
+    }
+    Ok(())
+}
+
+fn sparse(tensor: &mut SparseTensorProto, to: &mut Each<'_>) -> Result<(), OnnxError> {
+    tensor.values.iter_mut().chain(&mut tensor.indices).try_for_each(to)
 }
 
 fn one(

@@ -90,8 +90,7 @@ impl Model {
     /// [`OnnxError`], which names the place.
     pub fn read(bytes: Bytes, read_beside: &mut ReadBeside<'_>) -> Result<Self, OnnxError> {
         let mut proto = ModelProto::decode(bytes)?;
-        let graph = proto.graph.as_mut().ok_or(OnnxError::Lacks("graph"))?;
-        external::resolve(graph, read_beside)?;
+        external::resolve(&mut proto, read_beside)?;
         Self::new(proto)
     }
 

@@ -5,8 +5,8 @@ use super::*;
 use crate::proto::onnx::tensor_proto::{DataLocation, DataType};
 use crate::proto::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::proto::onnx::{
-    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    type_proto,
+    AttributeProto, FunctionProto, OperatorSetIdProto, SparseTensorProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 use crate::tensor::Elements;
 
@@ -82,6 +82,41 @@ fn what_is_wrong_with_external_data_is_said_with_its_place() {
     );
     assert!(text(adds("../w.bin", "8")).contains("does not exist"));
     assert!(text(adds("", "8")).contains("no file is named"));
+}
+
+#[test]
+fn external_data_are_found_wherever_a_model_can_hold_them() {
+    let hidden = adds("w.bin", "8").graph.unwrap().initializer.remove(0);
+    let sparse = SparseTensorProto { values: Some(hidden.clone()), ..SparseTensorProto::default() };
+    let attribute = AttributeProto { t: Some(hidden.clone()), ..AttributeProto::default() };
+    let with = |attribute: &AttributeProto| NodeProto {
+        op_type: "Constant".to_owned(),
+        attribute: vec![attribute.clone()],
+        ..NodeProto::default()
+    };
+    let within = GraphProto { node: vec![with(&attribute)], ..GraphProto::default() };
+    let attributes = [
+        attribute.clone(),
+        AttributeProto { tensors: vec![hidden], ..AttributeProto::default() },
+        AttributeProto { sparse_tensor: Some(sparse.clone()), ..AttributeProto::default() },
+        AttributeProto { sparse_tensors: vec![sparse], ..AttributeProto::default() },
+        AttributeProto { g: Some(within.clone()), ..AttributeProto::default() },
+        AttributeProto { graphs: vec![within], ..AttributeProto::default() },
+    ];
+    let left = |model: &Model| format!("{:?}", model.proto()).contains("w.bin");
+    for attribute in &attributes {
+        let mut in_graph = adds("w.bin", "8");
+        in_graph.graph.as_mut().unwrap().node.push(with(attribute));
+        let mut in_function = adds("w.bin", "8");
+        in_function.functions =
+            vec![FunctionProto { node: vec![with(attribute)], ..FunctionProto::default() }];
+        let mut in_default = adds("w.bin", "8");
+        in_default.functions =
+            vec![FunctionProto { attribute_proto: vec![attribute.clone()], ..FunctionProto::default() }];
+        for model in [in_graph, in_function, in_default] {
+            assert!(!left(&read(&model).unwrap()), "{attribute:?}");
+        }
+    }
 }
 
 #[test]
