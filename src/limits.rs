@@ -20,6 +20,9 @@ pub const MODEL_FILE_BYTES_MAX: u64 = 16 << 30;
 /// Nodes of one ONNX model, those within its subgraphs and functions included:
 /// large language models have some ten thousand.
 pub const ONNX_NODES_MAX: usize = 1 << 20;
+/// Tensors of a model with at least so many bytes are handed to ONNX Runtime apart from
+/// the graph. In smaller ones are the shapes, which it wants to see in the graph.
+pub const ONNX_APART_BYTES_MIN: usize = 64 << 10;
 /// How deep sequences and maps may lie in one another in what a graph gives.
 pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
 /// One tensor within an ONNX graph whose size is known when it is loaded, in bytes.

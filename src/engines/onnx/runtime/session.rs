@@ -1,18 +1,23 @@
 //! A graph that the library has made its own.
 
-use std::ffi::{CString, c_char};
+use std::collections::HashSet;
+use std::ffi::{CStr, CString, c_char};
 use std::fmt;
 use std::sync::Arc;
 
 use ort_sys as sys;
+use prost::Message as _;
 use smallvec::SmallVec;
 
 use super::library::{Failure, Library, Owned, name};
 use super::values;
 use crate::engines::onnx::backend::{Backend, Value};
-use crate::formats::onnx::Model;
+use crate::formats::onnx::{Dim, Model, Named, ValueType, dtype};
+use crate::limits;
+use crate::proto::onnx::StringStringEntryProto;
+use crate::proto::onnx::tensor_proto::{DataLocation, DataType};
 use crate::servable::RunError;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 /// A session: one for all threads.
 pub(super) struct Session {
@@ -35,37 +40,142 @@ impl Session {
     /// # Errors
     /// What the library says of the graph.
     pub(super) fn open(library: &Arc<Library>, model: &Model, threads: u16) -> Result<Self, String> {
-        let names = |values: Vec<crate::formats::onnx::Named>| -> Result<Vec<CString>, String> {
-            values.iter().map(|value| name(&value.name)).collect()
+        let given = model.inputs().map_err(|error| error.to_string())?;
+        let inputs = given.iter().map(|value| name(&value.name)).collect::<Result<_, _>>()?;
+        let told = model.outputs().map_err(|error| error.to_string())?;
+        let outputs = told.iter().map(|value| name(&value.name)).collect::<Result<_, _>>()?;
+        let patterns = open_dims(&given) <= 1;
+        // In parts where it is large. What the library has against that in one version
+        // or another it may not have against the whole.
+        let session = match Parts::of(library, model)? {
+            Some(parts) => create(library, &parts.bytes, threads, patterns, &parts.tensors).or_else(|_| {
+                let bytes = whole(model)?;
+                create(library, &bytes, threads, patterns, &[])
+            }),
+            None => create(library, &whole(model)?, threads, patterns, &[]),
         };
-        let inputs = names(model.inputs().map_err(|error| error.to_string())?)?;
-        let outputs = names(model.outputs().map_err(|error| error.to_string())?)?;
-        let options = options(library, threads).map_err(|failure| failure.text)?;
-        let bytes = model.encode();
-        let api = library.api();
-        let session = library
-            .made(api.ReleaseSession, |out| {
-                let (start, environment) = (bytes.as_ptr().cast(), library.environment());
-                // SAFETY: the bytes are as many as is said and are read before this
-                // returns; the environment lives as long as the library.
-                unsafe {
-                    let create = api.CreateSessionFromArray;
-                    create(environment, start, bytes.len(), options.pointer(), out)
-                }
-            })
-            .map_err(|failure| failure.text)?;
-        Ok(Self { session, inputs, outputs, library: Arc::clone(library) })
+        Ok(Self { session: session?, inputs, outputs, library: Arc::clone(library) })
     }
 }
 
+/// How many dimensions of these inputs are anything that a request says, those of one
+/// name counted once.
+fn open_dims(inputs: &[Named]) -> usize {
+    let (mut any, mut symbols) = (0, HashSet::new());
+    for input in inputs {
+        let ValueType::Tensor { dims: Some(dims), .. } = &input.kind else { return usize::MAX };
+        for dim in dims {
+            match dim {
+                Dim::Known(_) => {}
+                Dim::Symbol(name) => drop(symbols.insert(name)),
+                Dim::Any => any += 1,
+            }
+        }
+    }
+    any + symbols.len()
+}
+
+/// The model in one message.
+///
+/// # Errors
+/// When it is larger than a message of protobuf can be.
+fn whole(model: &Model) -> Result<Vec<u8>, String> {
+    let bytes = model.proto().encoded_len();
+    if i32::try_from(bytes).is_err() {
+        return Err(format!(
+            "the graph has {bytes} bytes in one message; ONNX Runtime reads less than 2 GiB"
+        ));
+    }
+    Ok(model.encode())
+}
+
+/// A model whose large tensors are handed over beside it: they are copied once less, and
+/// a message of protobuf ends at 2 GiB.
+struct Parts {
+    bytes: Vec<u8>,
+    tensors: Vec<(CString, values::Handle)>,
+}
+
+impl Parts {
+    /// `None` when no tensor is large.
+    ///
+    /// # Errors
+    /// When what is left is too large for a message, or the library has no memory.
+    fn of(library: &Library, model: &Model) -> Result<Option<Self>, String> {
+        let (mut proto, mut tensors, mut names) = (model.proto().clone(), Vec::new(), HashSet::new());
+        let initializers = proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+        for tensor in initializers.filter(|tensor| tensor.raw_data.len() >= limits::ONNX_APART_BYTES_MIN) {
+            let kind = DataType::try_from(tensor.data_type).ok();
+            let Some(dtype) = kind.and_then(dtype) else { continue };
+            let sizes: Option<Vec<usize>> =
+                tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
+            let Some(shape) = sizes.and_then(|sizes| Shape::new(sizes).ok()) else { continue };
+            let Ok(name) = name(&tensor.name) else { continue };
+            if !names.insert(tensor.name.clone()) {
+                continue;
+            }
+            // What does not add up stays where it is, for the library to say so.
+            let Ok(value) = values::copied(library, &shape, dtype, &tensor.raw_data) else { continue };
+            tensors.push((name, value));
+            tensor.raw_data.clear();
+            let location = StringStringEntryProto { key: "location".into(), value: "apart".into() };
+            tensor.external_data = vec![location];
+            tensor.set_data_location(DataLocation::External);
+        }
+        if tensors.is_empty() {
+            return Ok(None);
+        }
+        whole(&Model::new(proto).map_err(|error| error.to_string())?)
+            .map(|bytes| Some(Self { bytes, tensors }))
+    }
+}
+
+/// A session for the graph in `bytes`, with these of its tensors beside it.
+fn create(
+    library: &Library,
+    bytes: &[u8],
+    threads: u16,
+    patterns: bool,
+    tensors: &[(CString, values::Handle)],
+) -> Result<Owned<sys::OrtSession>, String> {
+    let api = library.api();
+    let options = options(library, threads, patterns).map_err(|failure| failure.text)?;
+    if !tensors.is_empty() {
+        let names: Vec<*const c_char> = tensors.iter().map(|(name, _)| name.as_ptr()).collect();
+        let values: Vec<*const sys::OrtValue> =
+            tensors.iter().map(|(_, value)| value.pointer().cast_const()).collect();
+        // SAFETY: both lists are as long as is said. Names are copied; the values are
+        // tensors with memory of the library's own, which it shares with them.
+        let added = unsafe {
+            let add = api.AddExternalInitializers;
+            add(options.pointer(), names.as_ptr(), values.as_ptr(), values.len())
+        };
+        library.checked(added).map_err(|failure| failure.text)?;
+    }
+    let session = library.made(api.ReleaseSession, |out| {
+        let (start, environment) = (bytes.as_ptr().cast(), library.environment());
+        // SAFETY: the bytes are as many as is said and are read before this returns; the
+        // environment lives as long as the library.
+        unsafe {
+            let create = api.CreateSessionFromArray;
+            create(environment, start, bytes.len(), options.pointer(), out)
+        }
+    });
+    session.map_err(|failure| failure.text)
+}
+
 /// How each session works: in the caller's thread, and `threads - 1` of its own.
-fn options(library: &Library, threads: u16) -> Result<Owned<sys::OrtSessionOptions>, Failure> {
+fn options(
+    library: &Library,
+    threads: u16,
+    patterns: bool,
+) -> Result<Owned<sys::OrtSessionOptions>, Failure> {
     let api = library.api();
     // SAFETY: `out` is a place for the pointer.
     let options =
         library.made(api.ReleaseSessionOptions, |out| unsafe { (api.CreateSessionOptions)(out) })?;
     let at = options.pointer();
-    let set = |key: &'static std::ffi::CStr, value: &'static std::ffi::CStr| {
+    let set = |key: &'static CStr, value: &'static CStr| {
         // SAFETY: both are texts that end in a zero, and are copied.
         library.checked(unsafe { (api.AddSessionConfigEntry)(at, key.as_ptr(), value.as_ptr()) })
     };
@@ -83,6 +193,16 @@ fn options(library: &Library, threads: u16) -> Result<Owned<sys::OrtSessionOptio
     // requests.
     set(c"session.intra_op.allow_spinning", c"0")?;
     set(c"session.inter_op.allow_spinning", c"0")?;
+    // An arena would keep, for each model and until it is unloaded, the most that all its
+    // runs at one time ever took. Without it a run is as fast, and what it takes goes back.
+    // SAFETY: see above.
+    library.checked(unsafe { (api.DisableCpuMemArena)(at) })?;
+    if !patterns {
+        // A plan of the memory is kept for each combination of sizes that was ever asked
+        // for: few where one dimension is open, and without end where several are.
+        // SAFETY: see above.
+        library.checked(unsafe { (api.DisableMemPattern)(at) })?;
+    }
     Ok(options)
 }
 

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use bytes::Bytes;
 use ort_sys as sys;
 use ort_sys::ONNXTensorElementDataType as Kind;
+use smallvec::SmallVec;
 
 use super::library::{Failure, Library, Owned};
 use crate::engines::onnx::backend::Value;
@@ -23,7 +24,7 @@ pub(super) type Handle = Owned<sys::OrtValue>;
 /// [`Failure`], with the library's words.
 pub(super) fn input(library: &Library, tensor: &Tensor) -> Result<Handle, Failure> {
     let api = library.api();
-    let dims: Vec<i64> = tensor.shape().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+    let dims = dims(tensor.shape());
     if let Elements::Strings(strings) = tensor.elements() {
         let value = library.made(api.ReleaseValue, |out| {
             let kind = Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING;
@@ -42,7 +43,8 @@ pub(super) fn input(library: &Library, tensor: &Tensor) -> Result<Handle, Failur
         }
         return Ok(value);
     }
-    let (kind, start, bytes) = borrowed(tensor.elements());
+    let kind = kind(tensor.elements().dtype());
+    let (start, bytes) = place(tensor.elements());
     library.made(api.ReleaseValue, |out| {
         // SAFETY: the elements lie there for as long as the tensor lives, in this many
         // bytes. The library writes to no input of a run: it counts the caller as a
@@ -54,28 +56,91 @@ pub(super) fn input(library: &Library, tensor: &Tensor) -> Result<Handle, Failur
     })
 }
 
-/// What the elements are, where they begin, and how many bytes they take.
-fn borrowed(elements: &Elements) -> (Kind, *const c_void, usize) {
-    fn slice<T>(kind: Kind, values: &[T]) -> (Kind, *const c_void, usize) {
-        (kind, values.as_ptr().cast(), size_of_val(values))
+/// A tensor that the library owns, with a copy of `bytes`, its elements in the order of
+/// this machine.
+///
+/// # Errors
+/// [`Failure`]; also when the bytes are not as many as the shape and the dtype ask for.
+pub(super) fn copied(
+    library: &Library,
+    shape: &Shape,
+    dtype: DType,
+    bytes: &[u8],
+) -> Result<Handle, Failure> {
+    let wanted = dtype.element_bytes().and_then(|size| shape.elements().checked_mul(size));
+    if wanted != Some(bytes.len()) {
+        let text = format!("{} bytes are no {dtype} tensor of shape {shape}", bytes.len());
+        return Err(Failure { invalid_argument: true, text });
+    }
+    let (api, dims) = (library.api(), dims(shape));
+    let value = library.made(api.ReleaseValue, |out| {
+        // SAFETY: the dimensions are as many as is said.
+        unsafe {
+            let create = api.CreateTensorAsOrtValue;
+            create(library.allocator(), dims.as_ptr(), dims.len(), kind(dtype), out)
+        }
+    })?;
+    let mut start = std::ptr::null_mut();
+    // SAFETY: the value is a tensor of numbers and alive, and `start` a place for the answer.
+    library.checked(unsafe { (api.GetTensorMutableData)(value.pointer(), &raw mut start) })?;
+    if !start.is_null() {
+        // SAFETY: the tensor was made just so large, nobody else has it, and no bytes
+        // are wrong for elements of these types.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast::<u8>(), bytes.len()) };
+    }
+    Ok(value)
+}
+
+fn dims(shape: &Shape) -> SmallVec<[i64; 4]> {
+    shape.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect()
+}
+
+/// The library's word for a dtype.
+fn kind(dtype: DType) -> Kind {
+    match dtype.storage() {
+        DType::Double => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
+        DType::Half => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        DType::BFloat16 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
+        DType::Int8 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+        DType::Int16 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,
+        DType::Int32 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+        DType::Int64 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
+        DType::UInt8 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+        DType::UInt16 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16,
+        DType::UInt32 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
+        DType::UInt64 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64,
+        DType::Bool => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
+        DType::Complex64 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_COMPLEX64,
+        DType::Complex128 => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_COMPLEX128,
+        DType::String => Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+        // The quantised kinds have one of these as their storage.
+        DType::Float | DType::QInt8 | DType::QUInt8 | DType::QInt32 | DType::QInt16 | DType::QUInt16 => {
+            Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+        }
+    }
+}
+
+/// Where the elements begin, and how many bytes they take. Strings lie nowhere in one.
+fn place(elements: &Elements) -> (*const c_void, usize) {
+    fn of<T>(values: &[T]) -> (*const c_void, usize) {
+        (values.as_ptr().cast(), size_of_val(values))
     }
     match elements {
-        Elements::F32(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, values),
-        Elements::F64(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, values),
-        Elements::F16(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16, values),
-        Elements::BF16(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16, values),
-        Elements::I8(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8, values),
-        Elements::I16(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16, values),
-        Elements::I32(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, values),
-        Elements::I64(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, values),
-        Elements::U8(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, values),
-        Elements::U16(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16, values),
-        Elements::U32(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32, values),
-        Elements::U64(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64, values),
-        Elements::Bool(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL, values),
-        Elements::C64(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_COMPLEX64, values),
-        Elements::C128(values) => slice(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_COMPLEX128, values),
-        Elements::Strings(_) => slice::<u8>(Kind::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &[]),
+        Elements::F32(values) => of(values),
+        Elements::F64(values) => of(values),
+        Elements::F16(values) => of(values),
+        Elements::BF16(values) => of(values),
+        Elements::I8(values) => of(values),
+        Elements::I16(values) => of(values),
+        Elements::I32(values) => of(values),
+        Elements::I64(values) => of(values),
+        Elements::U8(values) | Elements::Bool(values) => of(values),
+        Elements::U16(values) => of(values),
+        Elements::U32(values) => of(values),
+        Elements::U64(values) => of(values),
+        Elements::C64(values) => of(values),
+        Elements::C128(values) => of(values),
+        Elements::Strings(_) => of::<u8>(&[]),
     }
 }
 
@@ -170,7 +235,7 @@ fn elements(library: &Library, value: &Handle, kind: i32, count: usize) -> Resul
     library.checked(data).map_err(told)?;
     /// # Safety
     /// `start` is null, or `count` elements begin there.
-    unsafe fn copied<T: bytemuck::Pod>(start: *const c_void, count: usize) -> Vec<T> {
+    unsafe fn read<T: bytemuck::Pod>(start: *const c_void, count: usize) -> Vec<T> {
         if start.is_null() {
             return Vec::new();
         }
@@ -189,23 +254,23 @@ fn elements(library: &Library, value: &Handle, kind: i32, count: usize) -> Resul
     // SAFETY: the library says that the tensor has these elements, and this many.
     Ok(unsafe {
         match dtype {
-            Some(DType::Float) => copied::<f32>(start, count).into(),
-            Some(DType::Double) => copied::<f64>(start, count).into(),
-            Some(DType::Half) => copied::<half::f16>(start, count).into(),
-            Some(DType::BFloat16) => copied::<half::bf16>(start, count).into(),
-            Some(DType::Int8) => copied::<i8>(start, count).into(),
-            Some(DType::Int16) => copied::<i16>(start, count).into(),
-            Some(DType::Int32) => copied::<i32>(start, count).into(),
-            Some(DType::Int64) => copied::<i64>(start, count).into(),
-            Some(DType::UInt8) => copied::<u8>(start, count).into(),
-            Some(DType::UInt16) => copied::<u16>(start, count).into(),
-            Some(DType::UInt32) => copied::<u32>(start, count).into(),
-            Some(DType::UInt64) => copied::<u64>(start, count).into(),
-            Some(DType::Complex64) => copied::<[f32; 2]>(start, count).into(),
-            Some(DType::Complex128) => copied::<[f64; 2]>(start, count).into(),
+            Some(DType::Float) => read::<f32>(start, count).into(),
+            Some(DType::Double) => read::<f64>(start, count).into(),
+            Some(DType::Half) => read::<half::f16>(start, count).into(),
+            Some(DType::BFloat16) => read::<half::bf16>(start, count).into(),
+            Some(DType::Int8) => read::<i8>(start, count).into(),
+            Some(DType::Int16) => read::<i16>(start, count).into(),
+            Some(DType::Int32) => read::<i32>(start, count).into(),
+            Some(DType::Int64) => read::<i64>(start, count).into(),
+            Some(DType::UInt8) => read::<u8>(start, count).into(),
+            Some(DType::UInt16) => read::<u16>(start, count).into(),
+            Some(DType::UInt32) => read::<u32>(start, count).into(),
+            Some(DType::UInt64) => read::<u64>(start, count).into(),
+            Some(DType::Complex64) => read::<[f32; 2]>(start, count).into(),
+            Some(DType::Complex128) => read::<[f64; 2]>(start, count).into(),
             // A bool of ours is 0 or 1, whatever kernels write.
             Some(DType::Bool) => {
-                copied::<u8>(start, count).into_iter().map(|byte| byte != 0).collect::<Vec<bool>>().into()
+                read::<u8>(start, count).into_iter().map(|byte| byte != 0).collect::<Vec<bool>>().into()
             }
             _ => return Err(format!("ONNX Runtime gave elements of kind {kind}, which are not served")),
         }
