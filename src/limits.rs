@@ -23,6 +23,10 @@ pub const ONNX_NODES_MAX: usize = 1 << 20;
 /// Tensors of a model with at least so many bytes are handed to ONNX Runtime apart from
 /// the graph. In smaller ones are the shapes, which it wants to see in the graph.
 pub const ONNX_APART_BYTES_MIN: usize = 64 << 10;
+/// After so many runs of a session ONNX Runtime gives back what its arena holds and no run
+/// uses. The run after it gets it again, which took at most as long as two runs more
+/// (a convolution over 19 MB of activations): less than 1 % of this many.
+pub const ONNX_RUNS_PER_SHRINK: u32 = 256;
 /// How deep sequences and maps may lie in one another in what a graph gives.
 pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
 /// One tensor within an ONNX graph whose size is known when it is loaded, in bytes.

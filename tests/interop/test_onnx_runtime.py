@@ -351,7 +351,10 @@ def resident(server: Server) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read in /proc")
 def test_memory_comes_back_after_an_unload(runtime):
-    """Versions with 40 MB of weights, asked for large batches, come and go between small ones."""
+    """Versions with 40 MB of weights, asked for large batches, come and go between small ones.
+
+    glibc keeps the free end of each thread's own heap, here what one run took, once.
+    """
     large, small, feeds = onnx_models.mlp(width=3200), onnx_models.mlp(), inputs_of("mlp", 512)
     before = after = 0
     for version in range(1, 14):
@@ -361,7 +364,7 @@ def test_memory_comes_back_after_an_unload(runtime):
             eventually(lambda: runtime.client.status("swapped", version - 1)[version - 1].state == END)
             after = resident(runtime.server)
             before = before or after
-    assert after <= 1.1 * before, f"{after / 2**20:.0f} MiB after reloads, {before / 2**20:.0f} before"
+    assert after <= 1.1 * before + (16 << 20), f"{after / 2**20:.0f} MiB after reloads, {before / 2**20:.0f} before"
 
 
 def test_batches_of_waiting_requests_give_each_its_own(tmp_path):

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ort_sys as sys;
 use prost::Message as _;
@@ -25,6 +26,9 @@ pub(super) struct Session {
     session: Owned<sys::OrtSession>,
     inputs: Vec<CString>,
     outputs: Vec<CString>,
+    /// Of the runs that give back what the arena holds and nobody uses.
+    shrinking: Owned<sys::OrtRunOptions>,
+    runs: AtomicU32,
     library: Arc<Library>,
 }
 
@@ -54,7 +58,16 @@ impl Session {
             }),
             None => create(library, &whole(model)?, threads, patterns, &[]),
         };
-        Ok(Self { session: session?, inputs, outputs, library: Arc::clone(library) })
+        let session = session?;
+        let shrinking = shrinking(library).map_err(|failure| failure.text)?;
+        Ok(Self {
+            session,
+            inputs,
+            outputs,
+            shrinking,
+            runs: AtomicU32::new(0),
+            library: Arc::clone(library),
+        })
     }
 }
 
@@ -164,6 +177,17 @@ fn create(
     session.map_err(|failure| failure.text)
 }
 
+/// Options of a run after which the arena gives back what is free of it.
+fn shrinking(library: &Library) -> Result<Owned<sys::OrtRunOptions>, Failure> {
+    let api = library.api();
+    // SAFETY: `out` is a place for the pointer.
+    let options = library.made(api.ReleaseRunOptions, |out| unsafe { (api.CreateRunOptions)(out) })?;
+    let (key, value) = (c"memory.enable_memory_arena_shrinkage", c"cpu:0");
+    // SAFETY: the options are nobody else's yet; both texts end in a zero and are copied.
+    library.checked(unsafe { (api.AddRunConfigEntry)(options.pointer(), key.as_ptr(), value.as_ptr()) })?;
+    Ok(options)
+}
+
 /// How each session works: in the caller's thread, and `threads - 1` of its own.
 fn options(
     library: &Library,
@@ -193,10 +217,9 @@ fn options(
     // requests.
     set(c"session.intra_op.allow_spinning", c"0")?;
     set(c"session.inter_op.allow_spinning", c"0")?;
-    // An arena would keep, for each model and until it is unloaded, the most that all its
-    // runs at one time ever took. Without it a run is as fast, and what it takes goes back.
-    // SAFETY: see above.
-    library.checked(unsafe { (api.DisableCpuMemArena)(at) })?;
+    // Weights are no part of the arena, whose pieces grow in powers of two, but memory of
+    // their own, which goes back when the session ends.
+    set(c"session.use_device_allocator_for_initializers", c"1")?;
     if !patterns {
         // A plan of the memory is kept for each combination of sizes that was ever asked
         // for: few where one dimension is open, and without end where several are.
@@ -237,13 +260,20 @@ impl Backend for Session {
             .ok_or_else(|| internal("an output was asked for that the graph has not"))?;
         let mut found: SmallVec<[*mut sys::OrtValue; 4]> =
             SmallVec::from_elem(std::ptr::null_mut(), outputs.len());
+        // The arena keeps the most that all runs at one time ever took, and does so until it
+        // is told to give it back: now and then, since the next run has to get it again.
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let options = match run % limits::ONNX_RUNS_PER_SHRINK == limits::ONNX_RUNS_PER_SHRINK - 1 {
+            true => self.shrinking.pointer().cast_const(),
+            false => std::ptr::null(),
+        };
         // SAFETY: all lists are as long as is said; names and values live until after the
         // call. The library documents `Run` as safe to call on one session from many
-        // threads at once. No options of the run are given, which it allows.
+        // threads at once, and allows to give no options; those it is given it only reads.
         let status = unsafe {
             (api.Run)(
                 self.session.pointer(),
-                std::ptr::null(),
+                options,
                 input_names.as_ptr(),
                 value_pointers.as_ptr(),
                 value_pointers.len(),
