@@ -25,6 +25,8 @@ def ask(backend: str, chosen, repository: Path) -> dict[str, str | None]:
     """Starts a server on these cases, asks for each, and stops it."""
     onnx_nodes.publish_all(repository, chosen, backend)
     server = Server(repository, *onnx_nodes.flags(backend))
+    # tract does, within itself, on graphs that it has wrong; such a version fails to load.
+    server.may_panic = backend in ("tract", "default")
     try:
         return onnx_nodes.ask_all(server.client, chosen)
     finally:
