@@ -29,6 +29,9 @@ pub const ONNX_APART_BYTES_MIN: usize = 64 << 10;
 pub const ONNX_RUNS_PER_SHRINK: u32 = 256;
 /// How deep sequences and maps may lie in one another in what a graph gives.
 pub const ONNX_VALUE_DEPTH_MAX: usize = 8;
+/// Places of a kernel times outputs of one sliding window: small files state any
+/// size of either. The largest networks on volumes have some 10^9.
+pub const ONNX_WINDOW_STEPS_MAX: usize = 1 << 34;
 /// Numbers that a convolution lays out beside its image at once: 4 MiB of floats, which
 /// a cache next to the core still holds in good part.
 pub const ONNX_PATCH_ELEMENTS: usize = 1 << 20;

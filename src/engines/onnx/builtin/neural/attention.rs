@@ -152,7 +152,12 @@ fn attended<T: Real>(plan: &Plan, inputs: &Inputs<'_>) -> Result<Outputs, String
     let value_dtype = v.dtype();
     let k = Heads::<T>::read(k, plan.kv_heads, "K")?.after(past_key, "past_key")?;
     let v = Heads::<T>::read(v, plan.kv_heads, "V")?.after(past_value, "past_value")?;
-    if k.heads != v.heads || k.length != v.length || k.batch != q.batch || v.batch != q.batch || k.size != q.size {
+    if k.heads != v.heads
+        || k.length != v.length
+        || k.batch != q.batch
+        || v.batch != q.batch
+        || k.size != q.size
+    {
         return Err("queries, keys and values do not fit each other".to_owned());
     }
     if k.heads == 0 || !q.heads.is_multiple_of(k.heads) {
@@ -203,7 +208,9 @@ fn attended<T: Real>(plan: &Plan, inputs: &Inputs<'_>) -> Result<Outputs, String
             if plan.wanted[3] && plan.shown == 1 {
                 shown.extend_from_slice(&scores);
             }
-            let mask = mask.as_ref().map(|mask| &mask[(batch * q.heads + head) * rows * columns..][..rows * columns]);
+            let mask = mask
+                .as_ref()
+                .map(|mask| &mask[(batch * q.heads + head) * rows * columns..][..rows * columns]);
             if let Some(mask) = mask {
                 scores.iter_mut().zip(mask).for_each(|(score, &mask)| *score += mask);
                 round(&mut scores)?;
@@ -221,7 +228,14 @@ fn attended<T: Real>(plan: &Plan, inputs: &Inputs<'_>) -> Result<Outputs, String
             let start = y.len();
             y.resize(start + rows * v.size, T::zero());
             let weights = Matrix::new(&scores, rows, columns);
-            multiply(weights, Matrix::new(v.head(batch, shared), columns, v.size), T::zero(), &mut y[start..], v.size, 0);
+            multiply(
+                weights,
+                Matrix::new(v.head(batch, shared), columns, v.size),
+                T::zero(),
+                &mut y[start..],
+                v.size,
+                0,
+            );
         }
     }
     let y = Heads { values: y, batch: q.batch, heads: q.heads, length: rows, size: v.size };
@@ -258,7 +272,7 @@ fn weigh<T: Real>(
         round(scores)?;
         let mut sum = [scores.iter().fold(T::zero(), |sum, &score| sum + score)];
         round(&mut sum)?;
-        scores.iter_mut().for_each(|score| *score = *score / sum[0]);
+        scores.iter_mut().for_each(|score| *score /= sum[0]);
     }
     Ok(())
 }
@@ -367,7 +381,10 @@ fn embedded<T: Real>(
     let rotated = if rotated == 0 { parts.size } else { rotated };
     let half = rotated / 2;
     if rotated > parts.size || !rotated.is_multiple_of(2) || half == 0 {
-        return Err(format!("{rotated} of {} numbers are rotated; expected an even part of them", parts.size));
+        return Err(format!(
+            "{rotated} of {} numbers are rotated; expected an even part of them",
+            parts.size
+        ));
     }
     let (cosines, sines) = (T::of(cos.elements())?, T::of(sin.elements())?);
     if cos.shape() != sin.shape() || cos.shape().last() != Some(&half) {
@@ -381,9 +398,17 @@ fn embedded<T: Real>(
         Some(places) => {
             let most = cosines.len() / half;
             let places = doubles(places.elements())?;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a place")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked to be a place"
+            )]
             let line = |&place: &f64| {
-                if place >= 0.0 && place < most as f64 { Ok(place as usize) } else { Err(format!("position {place} of {most}")) }
+                if place >= 0.0 && place < most as f64 {
+                    Ok(place as usize)
+                } else {
+                    Err(format!("position {place} of {most}"))
+                }
             };
             let places: Vec<usize> = places.iter().map(line).collect::<Result<_, _>>()?;
             if places.len() == parts.length {

@@ -35,7 +35,9 @@ impl Plan {
     /// The windows over `x` of weights `w`, if their channels fit.
     fn over(&self, x: &[usize], w: &[usize]) -> Result<Window, String> {
         if x.len() < 3 || w.len() != x.len() {
-            return Err(format!("an image of shape {x:?} and weights of {w:?}; expected 3 or more dimensions, and as many"));
+            return Err(format!(
+                "an image of shape {x:?} and weights of {w:?}; expected 3 or more dimensions, and as many"
+            ));
         }
         if w[1].checked_mul(self.group) != Some(x[1]) || !w[0].is_multiple_of(self.group) {
             return Err(format!("{} channels do not fit weights of {w:?} in {} groups", x[1], self.group));
@@ -125,7 +127,11 @@ fn centred(tensor: &Tensor, zero: Option<&Tensor>, each: usize) -> Result<Vec<f6
     if each == 0 || zeros.len() != values.len() / each {
         return Err(format!("{} zero points; expected one, or one for each channel", zeros.len()));
     }
-    Ok(values.chunks(each).zip(zeros.iter()).flat_map(|(run, zero)| run.iter().map(move |value| value - zero)).collect())
+    Ok(values
+        .chunks(each)
+        .zip(zeros.iter())
+        .flat_map(|(run, zero)| run.iter().map(move |value| value - zero))
+        .collect())
 }
 
 /// The convolution of integers less their zero points: exact, in doubles.
@@ -179,7 +185,8 @@ fn conv_transpose(node: &mut Node<'_>) -> Built {
     let more = sizes(node, "output_padding", 0)?;
     op(move |inputs| {
         let (x, w, bias) = (inputs.tensor(0)?, inputs.tensor(1)?, inputs.optional(2)?);
-        let (window, channels) = transposed_window(&plan, x.shape(), w.shape(), wanted.as_ref(), more.as_ref())?;
+        let (window, channels) =
+            transposed_window(&plan, x.shape(), w.shape(), wanted.as_ref(), more.as_ref())?;
         in_reals!(x.dtype(), transposed(&plan, &window, channels, x, w, bias)).and_then(one)
     })
 }
@@ -193,7 +200,10 @@ fn transposed_window(
     more: Option<&Vec<usize>>,
 ) -> Result<(Window, usize), String> {
     if x.len() < 3 || w.len() != x.len() || w[0] != x[1] || !w[0].is_multiple_of(plan.group) {
-        return Err(format!("an image of shape {x:?} does not fit weights of {w:?} in {} groups", plan.group));
+        return Err(format!(
+            "an image of shape {x:?} does not fit weights of {w:?} in {} groups",
+            plan.group
+        ));
     }
     let channels = w[1].checked_mul(plan.group).ok_or("too many channels")?;
     let (dims, kernel, rank) = (&x[2..], &w[2..], x.len() - 2);
@@ -232,7 +242,8 @@ fn transposed_window(
                 if auto == Auto::NotSet {
                     (begin[at], end[at]) = (pads[at], pads[rank + at]);
                 }
-                out[at] = full.checked_sub(begin[at].saturating_add(end[at])).ok_or("more padding than result")?;
+                out[at] =
+                    full.checked_sub(begin[at].saturating_add(end[at])).ok_or("more padding than result")?;
             }
         }
     }

@@ -82,7 +82,12 @@ fn col2im(node: &mut Node<'_>) -> Built {
     op(move |inputs| {
         let x = inputs.tensor(0)?;
         let list = |at: usize, what: &str| -> Result<Vec<usize>, String> {
-            inputs.ints(at)?.ok_or_else(|| format!("{what} is missing"))?.iter().map(|&i| size(i, what)).collect()
+            inputs
+                .ints(at)?
+                .ok_or_else(|| format!("{what} is missing"))?
+                .iter()
+                .map(|&i| size(i, what))
+                .collect()
         };
         let (image, block) = (list(1, "image_shape")?, list(2, "block_shape")?);
         let rank = image.len();
@@ -114,12 +119,21 @@ fn col2im(node: &mut Node<'_>) -> Built {
     })
 }
 
-fn laid<T: Real>(x: &Tensor, window: &Window, n: usize, channels: usize, dims: Vec<usize>) -> Result<Tensor, String> {
+fn laid<T: Real>(
+    x: &Tensor,
+    window: &Window,
+    n: usize,
+    channels: usize,
+    dims: Vec<usize>,
+) -> Result<Tensor, String> {
     let values = T::of(x.elements())?;
     let (own, area) = (channels * window.places() * window.outputs(), channels * window.image());
     let mut made = vec![T::zero(); n * area];
     if own > 0 && area > 0 {
-        values.chunks_exact(own).zip(made.chunks_exact_mut(area)).for_each(|(from, to)| window.scatter(from, to));
+        values
+            .chunks_exact(own)
+            .zip(made.chunks_exact_mut(area))
+            .for_each(|(from, to)| window.scatter(from, to));
     }
     tensor(dims, made, x.dtype())
 }
@@ -142,7 +156,11 @@ fn center_crop_pad(node: &mut Node<'_>) -> Built {
             let wanted = size(wanted, "a size")?;
             let old = std::mem::replace(&mut dims[at], wanted);
             // The first element that is kept, or the place of the first.
-            shift[at] = if wanted <= old { ((old - wanted) / 2).cast_signed() as i64 } else { -(((wanted - old) / 2) as i64) };
+            shift[at] = if wanted <= old {
+                ((old - wanted) / 2).cast_signed() as i64
+            } else {
+                -(((wanted - old) / 2) as i64)
+            };
         }
         let total = shape(dims.iter().copied())?.elements();
         let mut at = vec![0; rank];
@@ -178,15 +196,20 @@ fn tensor_scatter(node: &mut Node<'_>) -> Built {
         let (most, new) = (past.shape()[along], update.shape()[along]);
         let starts = match inputs.ints(2)? {
             None => vec![0; past.shape()[0]],
-            Some(starts) if starts.len() == past.shape()[0] => starts.iter().map(|&at| size(at, "a write index")).collect::<Result<_, _>>()?,
-            Some(starts) => return Err(format!("{} write indices for a batch of {}", starts.len(), past.shape()[0])),
+            Some(starts) if starts.len() == past.shape()[0] => {
+                starts.iter().map(|&at| size(at, "a write index")).collect::<Result<_, _>>()?
+            }
+            Some(starts) => {
+                return Err(format!("{} write indices for a batch of {}", starts.len(), past.shape()[0]));
+            }
         };
         if !circular && starts.iter().any(|start| start.saturating_add(new) > most) {
             return Err(format!("a write index is past the end of a cache of {most}"));
         }
         // For each run after the axis: from the update, or from the cache.
         let run: usize = past.shape()[along + 1..].iter().product();
-        let (outer, batches): (usize, usize) = (past.shape()[..along].iter().product(), past.shape()[0].max(1));
+        let (outer, batches): (usize, usize) =
+            (past.shape()[..along].iter().product(), past.shape()[0].max(1));
         let mut from: Vec<Option<usize>> = vec![None; outer * most];
         for (number, lines) in from.chunks_mut(most.max(1)).enumerate() {
             let start = starts[number / (outer / batches).max(1)];
@@ -246,7 +269,9 @@ fn overlap(a: &Corners, b: &Corners) -> f64 {
 }
 
 fn number(inputs: &Inputs<'_>, at: usize) -> Result<Option<f64>, String> {
-    let Some(tensor) = inputs.optional(at)?.filter(|tensor| !tensor.elements().is_empty()) else { return Ok(None) };
+    let Some(tensor) = inputs.optional(at)?.filter(|tensor| !tensor.elements().is_empty()) else {
+        return Ok(None);
+    };
     only(tensor, &format!("input {at}")).map(Some)
 }
 
@@ -254,7 +279,8 @@ fn non_max_suppression(node: &mut Node<'_>) -> Built {
     let is_center = node.attributes.flag("center_point_box", false)?;
     op(move |inputs| {
         let (boxes, scores) = (inputs.tensor(0)?, inputs.tensor(1)?);
-        let ([batch, many, 4], [batch_too, classes, many_too]) = (&boxes.shape()[..], &scores.shape()[..]) else {
+        let ([batch, many, 4], [batch_too, classes, many_too]) = (&boxes.shape()[..], &scores.shape()[..])
+        else {
             return Err(format!("boxes of shape {} and scores of {}", boxes.shape(), scores.shape()));
         };
         if batch != batch_too || many != many_too {

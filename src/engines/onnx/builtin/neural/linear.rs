@@ -93,7 +93,9 @@ fn remembered<T: Real>(plan: &Plan, inputs: &Inputs<'_>) -> Result<[Tensor; 2], 
     let past = inputs.optional(3)?;
     let mut state = match past {
         Some(past) if past.shape()[..] == state_dims => T::of(past.elements())?.into_owned(),
-        Some(past) => return Err(format!("past_state is of shape {}; expected {state_dims:?}", past.shape())),
+        Some(past) => {
+            return Err(format!("past_state is of shape {}; expected {state_dims:?}", past.shape()));
+        }
         None => vec![T::zero(); shape(state_dims)?.elements()],
     };
     let decay = gate::<T>(inputs, 4, plan.decays, k.heads, (batch, steps), "decay")?;
@@ -123,7 +125,8 @@ fn remembered<T: Real>(plan: &Plan, inputs: &Inputs<'_>) -> Result<[Tensor; 2], 
                     let width = beta.len() / (batch * steps);
                     let rate = beta[at * width + if width == 1 { 0 } else { head }];
                     for (place, value) in value.iter_mut().enumerate() {
-                        let known = (0..k.size).fold(T::zero(), |sum, of| sum + state[of * v.size + place] * key[of]);
+                        let known =
+                            (0..k.size).fold(T::zero(), |sum, of| sum + state[of * v.size + place] * key[of]);
                         *value = rate * (*value - known);
                     }
                 }
@@ -176,7 +179,9 @@ fn with_state<T: Real>(inputs: &Inputs<'_>, is_swish: bool) -> Result<[Tensor; 2
     }
     let past = match inputs.optional(3)? {
         Some(past) if past.shape()[..] == state_dims => T::of(past.elements())?.into_owned(),
-        Some(past) => return Err(format!("past_state is of shape {}; expected {state_dims:?}", past.shape())),
+        Some(past) => {
+            return Err(format!("past_state is of shape {}; expected {state_dims:?}", past.shape()));
+        }
         None => vec![T::zero(); shape(state_dims)?.elements()],
     };
     let (mut y, mut state) = (Vec::with_capacity(values.len()), Vec::with_capacity(past.len()));
@@ -186,7 +191,8 @@ fn with_state<T: Real>(inputs: &Inputs<'_>, is_swish: bool) -> Result<[Tensor; 2
         line.clear();
         line.extend_from_slice(&past[row * kept..][..kept]);
         line.extend_from_slice(&values[row * length..][..length]);
-        let (weights, bias) = (&weights[channel * kernel..][..kernel], bias.as_ref().map_or(T::zero(), |b| b[channel]));
+        let (weights, bias) =
+            (&weights[channel * kernel..][..kernel], bias.as_ref().map_or(T::zero(), |b| b[channel]));
         for seen in line.windows(kernel) {
             let sum = seen.iter().zip(weights).fold(bias, |sum, (&x, &w)| sum + x * w);
             y.push(if is_swish { sum / (T::one() + (-sum).exp()) } else { sum });

@@ -16,6 +16,8 @@ mod recurrent;
 mod resize;
 mod sampling;
 mod signal;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use super::registry::Row;

@@ -171,7 +171,8 @@ fn normalise<T: Real>(run: &mut [T], epsilon: f64) -> (f64, f64) {
 fn group(node: &mut Node<'_>) -> Built {
     let epsilon = epsilon(node)?;
     let groups = node.required("num_groups", node.attributes.int("num_groups"))?;
-    let groups = usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or("num_groups is not above 0")?;
+    let groups =
+        usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or("num_groups is not above 0")?;
     node.attributes.ignore(&["stash_type"]);
     // Before opset 21 scale and bias were those of groups.
     let of_groups = node.opset < 21;

@@ -58,15 +58,8 @@ fn counts(window: &Window, with_padding: bool) -> Result<Vec<f64>, String> {
     let none = vec![0; window.dims.len()];
     let padded: Vec<usize> =
         (0..window.dims.len()).map(|at| window.dims[at] + window.begin[at] + window.end[at]).collect();
-    let whole = Window::new(
-        &padded,
-        &window.kernel,
-        &window.strides,
-        &window.dilations,
-        &none,
-        &none,
-        &window.out,
-    )?;
+    let whole =
+        Window::new(&padded, &window.kernel, &window.strides, &window.dilations, &none, &none, &window.out)?;
     let window = if with_padding { &whole } else { window };
     window.for_runs(0..window.rows(), |run| {
         counts[run.row..][run.outputs].iter_mut().for_each(|count| *count += 1.0);
@@ -83,18 +76,13 @@ fn averages<T: Real>(
     let mut sums = folded::<T>(x, window, T::zero(), |sum, x| *sum += x)?;
     for run in sums.chunks_mut(counts.len().max(1)) {
         // A window that sees nothing has no average.
-        run.iter_mut().zip(counts).for_each(|(sum, &count)| *sum = *sum / T::c(count));
+        run.iter_mut().zip(counts).for_each(|(sum, &count)| *sum /= T::c(count));
     }
     tensor(dims, sums, x.dtype())
 }
 
 /// Starts each output with `first`, and puts what its window sees into it.
-fn folded<T: Real>(
-    x: &Tensor,
-    window: &Window,
-    first: T,
-    put: impl Fn(&mut T, T),
-) -> Result<Vec<T>, String> {
+fn folded<T: Real>(x: &Tensor, window: &Window, first: T, put: impl Fn(&mut T, T)) -> Result<Vec<T>, String> {
     let (values, area, outputs) = (T::of(x.elements())?, window.image().max(1), window.outputs());
     let mut made = vec![first; x.elements().len() / area * outputs];
     for (image, made) in values.chunks_exact(area).zip(made.chunks_exact_mut(outputs.max(1))) {
@@ -178,12 +166,7 @@ fn power(node: &Node<'_>) -> Result<f64, String> {
     Ok(p)
 }
 
-fn powers<T: Real>(
-    x: &Tensor,
-    window: &Window,
-    dims: Vec<usize>,
-    p: f64,
-) -> Result<Tensor, String> {
+fn powers<T: Real>(x: &Tensor, window: &Window, dims: Vec<usize>, p: f64) -> Result<Tensor, String> {
     let (power, root) = (T::c(p), T::c(1.0 / p));
     let mut values = folded::<T>(x, window, T::zero(), |sum, x| *sum += x.abs().powf(power))?;
     values.iter_mut().for_each(|value| *value = value.powf(root));
@@ -223,7 +206,9 @@ fn of_whole_images<T: Real>(x: &Tensor, kind: Kind) -> Result<Tensor, String> {
         return Err("images without elements".to_owned());
     }
     let one = |image: &[T]| match kind {
-        Kind::Max => image.iter().fold(T::neg_infinity(), |most, &x| if x > most || x.is_nan() { x } else { most }),
+        Kind::Max => {
+            image.iter().fold(T::neg_infinity(), |most, &x| if x > most || x.is_nan() { x } else { most })
+        }
         #[allow(clippy::cast_precision_loss, reason = "no image is that large")]
         Kind::Average => T::c(image.iter().map(|x| x.wide()).sum::<f64>() / area as f64),
         Kind::Lp(p) => T::c(image.iter().map(|x| x.wide().abs().powf(p)).sum::<f64>().powf(1.0 / p)),
@@ -251,8 +236,11 @@ fn max_unpool(node: &mut Node<'_>) -> Built {
         let dims = match inputs.ints(2)? {
             None => inferred.clone(),
             Some(stated) => {
-                let stated: Option<Vec<usize>> = stated.iter().map(|&dim| usize::try_from(dim).ok()).collect();
-                stated.filter(|stated| stated.len() == rank + 2).ok_or("output_shape is not that of an image")?
+                let stated: Option<Vec<usize>> =
+                    stated.iter().map(|&dim| usize::try_from(dim).ok()).collect();
+                stated
+                    .filter(|stated| stated.len() == rank + 2)
+                    .ok_or("output_shape is not that of an image")?
             }
         };
         let Elements::I64(places) = places.elements() else { return Err("places are not int64".to_owned()) };

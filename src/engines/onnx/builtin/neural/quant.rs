@@ -88,7 +88,8 @@ impl Layout {
             return Ok((0..x.elements().len()).map(|at| values[at / step % dims[along]]).collect());
         };
         let fits = own.rank() == dims.rank()
-            && (0..own.rank()).all(|at| own[at] == if at == along { dims[at].div_ceil(block) } else { dims[at] });
+            && (0..own.rank())
+                .all(|at| own[at] == if at == along { dims[at].div_ceil(block) } else { dims[at] });
         if !fits {
             return Err(misfit());
         }
@@ -190,7 +191,8 @@ fn spread_matrix(given: &Tensor, x: &Tensor, of: Of) -> Result<Vec<f64>, String>
     let values = doubles(given.elements())?;
     let dims = x.shape();
     let rank = dims.rank();
-    let (rows, columns) = (if rank > 1 { dims[rank - 2] } else { 1 }, if rank > 0 { dims[rank - 1] } else { 1 });
+    let (rows, columns) =
+        (if rank > 1 { dims[rank - 2] } else { 1 }, if rank > 0 { dims[rank - 1] } else { 1 });
     let (length, total) = (if of == Of::Rows { rows } else { columns }, x.elements().len());
     let stacks = total.checked_div(rows * columns).unwrap_or(0);
     match values.len() {
@@ -242,10 +244,11 @@ fn stacked_product(
         let numbers: Vec<usize> = (0..own.iter().product()).collect();
         super::super::elements::View::broadcast(own, &stack).map(|view| view.copied(&numbers))
     };
-    let (a_places, b_places) =
-        (places(a_stack).ok_or_else(misfit)?, places(b_stack).ok_or_else(misfit)?);
+    let (a_places, b_places) = (places(a_stack).ok_or_else(misfit)?, places(b_stack).ok_or_else(misfit)?);
     let mut dims: Vec<usize> = stack.to_vec();
-    dims.extend([(a_dims.len() > 1).then_some(rows), (b_dims.len() > 1).then_some(columns)].into_iter().flatten());
+    dims.extend(
+        [(a_dims.len() > 1).then_some(rows), (b_dims.len() > 1).then_some(columns)].into_iter().flatten(),
+    );
     let mut values = vec![0.0; shape(stack.iter().copied().chain([rows, columns]))?.elements()];
     let (one_a, one_b, one) = (rows * inner, inner * columns, rows * columns);
     if one > 0 && inner > 0 {
@@ -283,7 +286,8 @@ fn q_linear_matmul(_: &mut Node<'_>) -> Built {
         }
         // One for each row of the result.
         let shaped = tensor::<f64>(dims.iter().copied(), values, DType::Double)?;
-        let (scales, zeros) = (spread_matrix(scale, &shaped, Of::Rows)?, spread_matrix(zero, &shaped, Of::Rows)?);
+        let (scales, zeros) =
+            (spread_matrix(scale, &shaped, Of::Rows)?, spread_matrix(zero, &shaped, Of::Rows)?);
         let (least, most) = range(zero.dtype())?;
         let values = f64::of(shaped.elements())?;
         let whole = |(x, (scale, zero)): (&f64, (&f64, &f64))| {

@@ -32,28 +32,27 @@ macro_rules! whole {
 }
 
 macro_rules! real {
-    ($kind:ty, $of:ident, $half:ident, $own:pat => $more:expr) => {
+    ($kind:ty, $of:ident, $half:ident, $values:ident, $single:expr, $double:expr) => {
         impl Real for $kind {
             fn of(elements: &Elements) -> Result<Cow<'_, [Self]>, String> {
                 $of(elements)
             }
 
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut, as said")]
-            fn given(values: Vec<Self>, dtype: DType) -> Result<Elements, String> {
+            fn given($values: Vec<Self>, dtype: DType) -> Result<Elements, String> {
                 Ok(match dtype {
-                    $own => values.into(),
-                    DType::Float => values.iter().map(|&x| x as f32).collect::<Vec<f32>>().into(),
-                    DType::Double => values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>().into(),
-                    DType::Half => values.iter().map(|&x| f16::$half(x)).collect::<Vec<f16>>().into(),
-                    DType::BFloat16 => values.iter().map(|&x| bf16::$half(x)).collect::<Vec<bf16>>().into(),
-                    DType::Int8 => whole!(values, i8),
-                    DType::Int16 => whole!(values, i16),
-                    DType::Int32 => whole!(values, i32),
-                    DType::Int64 => whole!(values, i64),
-                    DType::UInt8 => whole!(values, u8),
-                    DType::UInt16 => whole!(values, u16),
-                    DType::UInt32 => whole!(values, u32),
-                    DType::UInt64 => whole!(values, u64),
+                    DType::Float => $single,
+                    DType::Double => $double,
+                    DType::Half => $values.iter().map(|&x| f16::$half(x)).collect::<Vec<f16>>().into(),
+                    DType::BFloat16 => $values.iter().map(|&x| bf16::$half(x)).collect::<Vec<bf16>>().into(),
+                    DType::Int8 => whole!($values, i8),
+                    DType::Int16 => whole!($values, i16),
+                    DType::Int32 => whole!($values, i32),
+                    DType::Int64 => whole!($values, i64),
+                    DType::UInt8 => whole!($values, u8),
+                    DType::UInt16 => whole!($values, u16),
+                    DType::UInt32 => whole!($values, u32),
+                    DType::UInt64 => whole!($values, u64),
                     other => return Err(format!("a result of {other}; expected numbers")),
                 })
             }
@@ -69,8 +68,22 @@ macro_rules! real {
         }
     };
 }
-real!(f32, floats, from_f32, DType::Float => 0);
-real!(f64, doubles, from_f64, DType::Double => 0);
+real!(
+    f32,
+    floats,
+    from_f32,
+    values,
+    values.into(),
+    values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>().into()
+);
+real!(
+    f64,
+    doubles,
+    from_f64,
+    values,
+    values.iter().map(|&x| x as f32).collect::<Vec<f32>>().into(),
+    values.into()
+);
 
 /// Whether numbers of this dtype are computed as `f64`: doubles, and integers, whose
 /// sums it holds exactly.

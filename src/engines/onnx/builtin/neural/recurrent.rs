@@ -95,11 +95,29 @@ impl Activation {
             Kind::Tanh => x.tanh(),
             Kind::Sigmoid => one / (one + (-x).exp()),
             Kind::Affine => alpha * x + beta,
-            Kind::LeakyRelu => if x >= T::zero() { x } else { alpha * x },
-            Kind::ThresholdedRelu => if x > alpha { x } else { T::zero() },
+            Kind::LeakyRelu => {
+                if x >= T::zero() {
+                    x
+                } else {
+                    alpha * x
+                }
+            }
+            Kind::ThresholdedRelu => {
+                if x > alpha {
+                    x
+                } else {
+                    T::zero()
+                }
+            }
             Kind::ScaledTanh => alpha * (beta * x).tanh(),
             Kind::HardSigmoid => (alpha * x + beta).max(T::zero()).min(one),
-            Kind::Elu => if x >= T::zero() { x } else { alpha * (x.exp() - one) },
+            Kind::Elu => {
+                if x >= T::zero() {
+                    x
+                } else {
+                    alpha * (x.exp() - one)
+                }
+            }
             Kind::Softsign => x / (one + x.abs()),
             Kind::Softplus => x.exp().ln_1p(),
         }
@@ -188,7 +206,12 @@ struct Sizes {
 }
 
 /// An input's numbers, if it is there and has this shape.
-fn given<T: Real>(inputs: &Inputs<'_>, at: usize, what: &str, dims: &[usize]) -> Result<Option<Vec<T>>, String> {
+fn given<T: Real>(
+    inputs: &Inputs<'_>,
+    at: usize,
+    what: &str,
+    dims: &[usize],
+) -> Result<Option<Vec<T>>, String> {
     let Some(tensor) = inputs.optional(at)? else { return Ok(None) };
     if tensor.shape()[..] != *dims {
         return Err(format!("{what} is of shape {}; expected {dims:?}", tensor.shape()));
@@ -211,15 +234,24 @@ fn ran<T: Real>(plan: &Plan, inputs: &Inputs<'_>) -> Result<Outputs, String> {
     let (x, w) = (inputs.tensor(0)?, inputs.tensor(1)?);
     let recurrent = inputs.tensor(2)?;
     if x.shape().rank() != 3 || recurrent.shape().rank() != 3 {
-        return Err(format!("X of shape {} and R of {}; expected 3 dimensions", x.shape(), recurrent.shape()));
+        return Err(format!(
+            "X of shape {} and R of {}; expected 3 dimensions",
+            x.shape(),
+            recurrent.shape()
+        ));
     }
     let (first, second) = (x.shape()[0], x.shape()[1]);
     let (steps, batch) = if plan.batch_first { (second, first) } else { (first, second) };
-    let sizes = Sizes { steps, batch, input: x.shape()[2], hidden: plan.hidden.unwrap_or(recurrent.shape()[2]) };
+    let sizes =
+        Sizes { steps, batch, input: x.shape()[2], hidden: plan.hidden.unwrap_or(recurrent.shape()[2]) };
     let (ways, gates, hidden) = (plan.directions.len(), plan.cell.gates(), sizes.hidden);
     let gated = gates.checked_mul(hidden).ok_or("hidden_size is too large")?;
     if w.shape()[..] != [ways, gated, sizes.input] || recurrent.shape()[..] != [ways, gated, hidden] {
-        return Err(format!("W of shape {} and R of {} do not fit hidden_size {hidden}", w.shape(), recurrent.shape()));
+        return Err(format!(
+            "W of shape {} and R of {} do not fit hidden_size {hidden}",
+            w.shape(),
+            recurrent.shape()
+        ));
     }
     let every = shape([steps, ways, batch, hidden])?.elements();
     shape([steps, batch, gated])?;
@@ -302,7 +334,8 @@ fn lengths(given: Option<&Tensor>, sizes: Sizes) -> Result<Vec<usize>, String> {
         .iter()
         .map(|&length| usize::try_from(length).ok().filter(|&length| length <= sizes.steps))
         .collect();
-    let lengths = lengths.ok_or_else(|| format!("sequence_lens {:?} in sequences of {}", &values[..], sizes.steps))?;
+    let lengths =
+        lengths.ok_or_else(|| format!("sequence_lens {:?} in sequences of {}", &values[..], sizes.steps))?;
     if lengths.len() != sizes.batch {
         return Err(format!("{} sequence_lens for {} sequences", lengths.len(), sizes.batch));
     }
@@ -416,15 +449,11 @@ impl<T: Real> Way<'_, T> {
             self.peepholes.as_ref().map_or(T::zero(), |peepholes| peepholes[which * hidden + unit])
         };
         for unit in 0..hidden {
-            let gate = |which: usize| {
-                x[which * hidden + unit] + r[which * hidden + unit] + self.biases(which, unit)
-            };
+            let gate =
+                |which: usize| x[which * hidden + unit] + r[which * hidden + unit] + self.biases(which, unit);
             let input = self.act(0, gate(0) + peep(0, unit) * c[unit]);
-            let forget = if input_forget {
-                T::one() - input
-            } else {
-                self.act(0, gate(2) + peep(2, unit) * c[unit])
-            };
+            let forget =
+                if input_forget { T::one() - input } else { self.act(0, gate(2) + peep(2, unit) * c[unit]) };
             c[unit] = forget * c[unit] + input * self.act(1, gate(3));
             let output = self.act(0, gate(1) + peep(1, unit) * c[unit]);
             h[unit] = output * self.direction.activations[2].of(c[unit]);

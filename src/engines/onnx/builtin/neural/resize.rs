@@ -177,7 +177,8 @@ fn run(
     };
     let mut each: Vec<Along> =
         x.shape().iter().map(|&dim| Along { from: dim, to: dim, scale: 1.0, region: (0.0, 1.0) }).collect();
-    let length = scales.map(<[f32]>::len).or(sizes.map(<[i64]>::len)).ok_or("neither scales nor sizes are given")?;
+    let length =
+        scales.map(<[f32]>::len).or(sizes.map(<[i64]>::len)).ok_or("neither scales nor sizes are given")?;
     if length != axes.len() {
         return Err(format!("{length} scales or sizes; expected {}", axes.len()));
     }
@@ -241,7 +242,9 @@ fn resized<T: Real>(plan: &Plan, x: &Tensor, each: &[Along]) -> Result<Tensor, S
             continue;
         }
         let taps: Vec<Taps> = (0..along.to).map(|to| taps(plan, along, to)).collect();
-        if taps.iter().map(|taps| taps.as_ref().map_or(0, Vec::len)).sum::<usize>() > limits::ONNX_ELEMENTS_MAX {
+        if taps.iter().map(|taps| taps.as_ref().map_or(0, Vec::len)).sum::<usize>()
+            > limits::ONNX_ELEMENTS_MAX
+        {
             return Err("its windows are too wide".to_owned());
         }
         outside.push((at, taps.iter().map(Option::is_none).collect()));

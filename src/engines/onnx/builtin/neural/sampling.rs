@@ -115,7 +115,13 @@ fn gathered<T: Real>(image: &[T], taps: &[Vec<(usize, f64)>], dims: &[usize]) ->
     T::c(sum(image, taps, dims, 0))
 }
 
-fn sampled<T: Real>(x: &Tensor, grid: &Tensor, mode: Mode, padding: Padding, align: bool) -> Result<Tensor, String> {
+fn sampled<T: Real>(
+    x: &Tensor,
+    grid: &Tensor,
+    mode: Mode,
+    padding: Padding,
+    align: bool,
+) -> Result<Tensor, String> {
     let rank = x.shape().rank().saturating_sub(2);
     let fits = rank > 0
         && grid.shape().rank() == rank + 2
@@ -128,7 +134,8 @@ fn sampled<T: Real>(x: &Tensor, grid: &Tensor, mode: Mode, padding: Padding, ali
     if image_dims.contains(&0) {
         return Err("an image without elements cannot be read".to_owned());
     }
-    let dims: Vec<usize> = [batch, channels].into_iter().chain(grid.shape()[1..=rank].iter().copied()).collect();
+    let dims: Vec<usize> =
+        [batch, channels].into_iter().chain(grid.shape()[1..=rank].iter().copied()).collect();
     let total = shape(dims.iter().copied())?.elements();
     let area: usize = image_dims.iter().product();
     let (values, places) = (T::of(x.elements())?, doubles(grid.elements())?);
@@ -143,7 +150,11 @@ fn sampled<T: Real>(x: &Tensor, grid: &Tensor, mode: Mode, padding: Padding, ali
                 .zip(place.iter().rev())
                 .map(|(&dim, &at)| {
                     let length = dim as f64;
-                    let x = if align { (at + 1.0) / 2.0 * (length - 1.0) } else { ((at + 1.0) * length - 1.0) / 2.0 };
+                    let x = if align {
+                        (at + 1.0) / 2.0 * (length - 1.0)
+                    } else {
+                        ((at + 1.0) * length - 1.0) / 2.0
+                    };
                     around(x, dim, mode, padding, align)
                 })
                 .collect();
@@ -173,13 +184,18 @@ fn affine_grid(node: &mut Node<'_>) -> Built {
         let (mut made, mut at) = (Vec::with_capacity(total), vec![0; rank]);
         let coordinate = |at: usize, dim: usize| {
             let (at, dim) = (at as f64, dim as f64);
-            if align { if dim > 1.0 { at * 2.0 / (dim - 1.0) - 1.0 } else { 0.0 } } else { (at * 2.0 + 1.0) / dim - 1.0 }
+            if align {
+                if dim > 1.0 { at * 2.0 / (dim - 1.0) - 1.0 } else { 0.0 }
+            } else {
+                (at * 2.0 + 1.0) / dim - 1.0
+            }
         };
         for matrix in matrices.chunks_exact(rank * (rank + 1)) {
             for number in 0..image.iter().product() {
                 unravel(number, image, &mut at);
                 // x, y(, z), 1: the last dimension first.
-                let mut place: Vec<f64> = at.iter().zip(image).rev().map(|(&at, &dim)| coordinate(at, dim)).collect();
+                let mut place: Vec<f64> =
+                    at.iter().zip(image).rev().map(|(&at, &dim)| coordinate(at, dim)).collect();
                 place.push(1.0);
                 for line in matrix.chunks_exact(rank + 1) {
                     made.push(line.iter().zip(&place).map(|(a, b)| a * b).sum::<f64>());
@@ -205,7 +221,11 @@ fn boxes(inputs: &Inputs<'_>, x: &Tensor, columns: usize) -> Result<Vec<Vec<f64>
 
 /// Which image of the batch a number names.
 fn image_of(number: f64, batch: usize) -> Result<usize, String> {
-    if number >= 0.0 && number < batch as f64 { Ok(number as usize) } else { Err(format!("a box on image {number} of {batch}")) }
+    if number >= 0.0 && number < batch as f64 {
+        Ok(number as usize)
+    } else {
+        Err(format!("a box on image {number} of {batch}"))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -247,7 +267,8 @@ fn roi_align(node: &mut Node<'_>) -> Built {
         if images.len() != boxes.len() {
             return Err(format!("{} images of {} boxes", images.len(), boxes.len()));
         }
-        let images = images.iter().map(|&number| image_of(number, x.shape()[0])).collect::<Result<Vec<_>, _>>()?;
+        let images =
+            images.iter().map(|&number| image_of(number, x.shape()[0])).collect::<Result<Vec<_>, _>>()?;
         let dims = [boxes.len(), x.shape()[1], align.height, align.width];
         shape(dims)?;
         in_reals!(x.dtype(), aligned(&align, x, &boxes, &images, dims)).and_then(one)
@@ -293,7 +314,8 @@ fn aligned<T: Real>(
             (wide, high) = (wide.max(1.0), high.max(1.0));
         }
         let (cell_h, cell_w) = (high / align.height as f64, wide / align.width as f64);
-        let samples = |cell: f64| if align.samples > 0 { align.samples } else { cell.ceil().max(0.0) as usize };
+        let samples =
+            |cell: f64| if align.samples > 0 { align.samples } else { cell.ceil().max(0.0) as usize };
         let (rows, columns) = (samples(cell_h), samples(cell_w));
         let all = rows.saturating_mul(columns).saturating_mul(align.height * align.width);
         if all > limits::ONNX_ELEMENTS_MAX {
@@ -317,7 +339,9 @@ fn aligned<T: Real>(
             for cell in &cells {
                 let value = if align.is_max {
                     let one = |sample: &Option<[(usize, f64); 4]>| {
-                        sample.as_ref().map_or(0.0, |four| four.iter().map(read).fold(f64::NEG_INFINITY, f64::max))
+                        sample
+                            .as_ref()
+                            .map_or(0.0, |four| four.iter().map(read).fold(f64::NEG_INFINITY, f64::max))
                     };
                     cell.iter().map(one).reduce(f64::max).unwrap_or(0.0)
                 } else {
@@ -334,7 +358,9 @@ fn aligned<T: Real>(
 fn max_roi_pool(node: &mut Node<'_>) -> Built {
     let pooled = node.required("pooled_shape", super::window::sizes(node, "pooled_shape", 1))?;
     let scale = node.attributes.float("spatial_scale")?.map_or(1.0, f64::from);
-    let [height, width] = pooled[..] else { return Err(format!("pooled_shape is {pooled:?}; expected 2 sizes")) };
+    let [height, width] = pooled[..] else {
+        return Err(format!("pooled_shape is {pooled:?}; expected 2 sizes"));
+    };
     op(move |inputs| {
         let x = inputs.tensor(0)?;
         let boxes = boxes(&inputs, x, 5)?;
@@ -344,7 +370,12 @@ fn max_roi_pool(node: &mut Node<'_>) -> Built {
     })
 }
 
-fn pooled_boxes<T: Real>(x: &Tensor, boxes: &[Vec<f64>], scale: f64, dims: [usize; 4]) -> Result<Tensor, String> {
+fn pooled_boxes<T: Real>(
+    x: &Tensor,
+    boxes: &[Vec<f64>],
+    scale: f64,
+    dims: [usize; 4],
+) -> Result<Tensor, String> {
     let (channels, height, width) = (x.shape()[1], x.shape()[2], x.shape()[3]);
     let (values, [_, _, out_h, out_w]) = (T::of(x.elements())?, dims);
     let mut made = Vec::with_capacity(dims.iter().product());
@@ -433,7 +464,8 @@ fn deformed<T: Real>(plan: &Deform, inputs: &Inputs<'_>) -> Result<Tensor, Strin
                 let from = (stack * plan.offset_group + group) * places + place;
                 for output in 0..outputs {
                     let at = |axis: usize, output: usize, place: usize| {
-                        (output * window.strides[axis] + place * window.dilations[axis]) as f64 - window.begin[axis] as f64
+                        (output * window.strides[axis] + place * window.dilations[axis]) as f64
+                            - window.begin[axis] as f64
                     };
                     let y = at(0, output / out_w, place / kw) + offsets[from * 2 * outputs + output];
                     let x = at(1, output % out_w, place % kw) + offsets[(from * 2 + 1) * outputs + output];

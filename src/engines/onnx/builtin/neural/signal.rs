@@ -37,7 +37,9 @@ fn window(node: &mut Node<'_>, [a, b, c]: [f64; 3]) -> Built {
 /// An input that is one whole number.
 fn count(inputs: &Inputs<'_>, at: usize, what: &str) -> Result<Option<usize>, String> {
     let Some(numbers) = inputs.ints(at)? else { return Ok(None) };
-    let [number] = numbers[..] else { return Err(format!("{what} has {} numbers; expected one", numbers.len())) };
+    let [number] = numbers[..] else {
+        return Err(format!("{what} has {} numbers; expected one", numbers.len()));
+    };
     size(number, what).map(Some)
 }
 
@@ -105,7 +107,8 @@ fn halved(values: &[Complex], sign: f64) -> Vec<Complex> {
 }
 
 fn dft(node: &mut Node<'_>) -> Built {
-    let (inverse, one_sided) = (node.attributes.flag("inverse", false)?, node.attributes.flag("onesided", false)?);
+    let (inverse, one_sided) =
+        (node.attributes.flag("inverse", false)?, node.attributes.flag("onesided", false)?);
     let is_old = node.opset < 20;
     let stated = if is_old { node.attributes.int("axis")?.unwrap_or(1) } else { -2 };
     op(move |inputs| {
@@ -119,7 +122,10 @@ fn dft(node: &mut Node<'_>) -> Built {
         };
         let at = axis(at, rank)?;
         if rank < 2 || at + 1 == rank || !matches!(x.shape()[rank - 1], 1 | 2) {
-            return Err(format!("a signal of shape {} along dimension {at}; expected real or complex numbers last", x.shape()));
+            return Err(format!(
+                "a signal of shape {} along dimension {at}; expected real or complex numbers last",
+                x.shape()
+            ));
         }
         let length = match count(&inputs, 1, "dft_length")? {
             Some(length) => length,
@@ -130,7 +136,13 @@ fn dft(node: &mut Node<'_>) -> Built {
     })
 }
 
-fn transformed(x: &Tensor, at: usize, length: usize, inverse: bool, one_sided: bool) -> Result<Tensor, String> {
+fn transformed(
+    x: &Tensor,
+    at: usize,
+    length: usize,
+    inverse: bool,
+    one_sided: bool,
+) -> Result<Tensor, String> {
     let rank = x.shape().rank();
     let parts = x.shape()[rank - 1];
     if length == 0 {
@@ -187,9 +199,12 @@ fn stft(node: &mut Node<'_>) -> Built {
             [batch, length, parts @ (1 | 2)] => (batch, length, parts),
             _ => return Err(format!("a signal of shape {}", signal.shape())),
         };
-        let step = count(&inputs, 1, "frame_step")?.filter(|&step| step > 0).ok_or("frame_step is not above 0")?;
+        let step =
+            count(&inputs, 1, "frame_step")?.filter(|&step| step > 0).ok_or("frame_step is not above 0")?;
         let window = inputs.optional(2)?.map(|window| doubles(window.elements())).transpose()?;
-        let frame = count(&inputs, 3, "frame_length")?.or(window.as_ref().map(|window| window.len())).unwrap_or(length);
+        let frame = count(&inputs, 3, "frame_length")?
+            .or(window.as_ref().map(|window| window.len()))
+            .unwrap_or(length);
         if frame == 0 || frame > length || window.as_ref().is_some_and(|window| window.len() > frame) {
             return Err(format!("frames of {frame} in signals of {length}"));
         }
@@ -216,8 +231,10 @@ fn stft(node: &mut Node<'_>) -> Built {
 fn mel(node: &mut Node<'_>) -> Built {
     let dtype = named(node, "output_datatype")?.unwrap_or(DType::Float);
     op(move |inputs| {
-        let whole = |at: usize, what: &str| count(&inputs, at, what)?.ok_or_else(|| format!("{what} is missing"));
-        let (bins, length, rate) = (whole(0, "num_mel_bins")?, whole(1, "dft_length")?, whole(2, "sample_rate")?);
+        let whole =
+            |at: usize, what: &str| count(&inputs, at, what)?.ok_or_else(|| format!("{what} is missing"));
+        let (bins, length, rate) =
+            (whole(0, "num_mel_bins")?, whole(1, "dft_length")?, whole(2, "sample_rate")?);
         let low = only(inputs.tensor(3)?, "lower_edge_hertz")?;
         let high = only(inputs.tensor(4)?, "upper_edge_hertz")?;
         let rows = length / 2 + 1;

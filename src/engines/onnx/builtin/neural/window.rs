@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::super::op::{Node, shape, size};
+use crate::limits;
 
 /// How padding is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +99,14 @@ impl Spec {
             }
             let padded = dims[at].saturating_add(begin[at]).saturating_add(end[at]);
             let Some(room) = padded.checked_sub(reach) else {
-                return Err(format!("the window of {reach} is larger than the image of {padded} with its padding"));
+                return Err(format!(
+                    "the window of {reach} is larger than the image of {padded} with its padding"
+                ));
             };
             out[at] = room / strides[at] + 1;
             // The last window may hang over, but must begin within the image or its first padding.
-            if self.ceil && !room.is_multiple_of(strides[at]) && out[at] * strides[at] < dims[at] + begin[at] {
+            if self.ceil && !room.is_multiple_of(strides[at]) && out[at] * strides[at] < dims[at] + begin[at]
+            {
                 out[at] += 1;
             }
         }
@@ -155,8 +159,10 @@ impl Window {
         end: &[usize],
         out: &[usize],
     ) -> Result<Self, String> {
-        shape(out.iter().copied())?;
-        shape(kernel.iter().copied())?;
+        let (outputs, places) = (shape(out.iter().copied())?, shape(kernel.iter().copied())?);
+        if outputs.elements().saturating_mul(places.elements()) > limits::ONNX_WINDOW_STEPS_MAX {
+            return Err(format!("{places} places of a kernel for {outputs} outputs are too large a work"));
+        }
         let most = dims.iter().chain(kernel).chain(strides).chain(dilations).chain(begin).chain(end).max();
         if most.is_some_and(|&most| most > MOST) {
             return Err(format!("a size of its windows is more than {MOST}"));
