@@ -16,7 +16,9 @@ mod tests;
 mod values;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use tract_onnx::prelude::{Tensor as Tract, *};
 use tract_onnx::tract_core::ops::cast::cast;
@@ -278,19 +280,34 @@ fn named(
     values.map_err(|error| error.to_string())?.into_iter().map(one).collect()
 }
 
-/// Does `work`, and makes an error of its panic.
+thread_local! {
+    /// Whether panics of this thread are told by whoever catches them.
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`, and makes an error of its panic. The process does not report such a
+/// panic as well: a request can cause one, with an index past the end.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done,
-        Err(panic) => {
-            let said = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("without a word");
-            Err(format!("tract panicked: {}", cut(said, LINK_CHARS_MAX)))
-        }
-    }
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_GUARDED.get() {
+                report(panic);
+            }
+        }));
+    });
+    let before = IS_GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_GUARDED.set(before);
+    done.unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("without a word");
+        Err(format!("tract panicked: {}", cut(said, LINK_CHARS_MAX)))
+    })
 }
 
 /// tract's chain of reasons, outermost first: the first line of each, once.
