@@ -505,7 +505,7 @@ mod tests {
     #[test]
     fn a_cut_is_pythons() {
         for (start, end, step, dim, want) in [
-            (0, 3, 1, 5, vec![0, 1, 2]),
+            (0, 3, 1, 5, vec![0i64, 1, 2]),
             (-1, i64::MIN, -1, 4, vec![3, 2, 1, 0]),
             (1, i64::MAX, 2, 6, vec![1, 3, 5]),
             (10, 0, -3, 5, vec![4, 1]),
