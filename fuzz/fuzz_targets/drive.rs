@@ -133,7 +133,7 @@ fn ask(file: &str, data: &[u8]) {
             Some(Tensor::new(shape.unwrap(), elements).unwrap())
         };
         let inputs: Option<Vec<Tensor>> = match signature.method {
-            Method::Predict => signature.inputs.iter().map(input).collect(),
+            Method::Predict | Method::Other(_) => signature.inputs.iter().map(input).collect(),
             Method::Classify | Method::Regress => Some(vec![examples()]),
         };
         let Some(inputs) = inputs else { continue };

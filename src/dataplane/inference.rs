@@ -90,7 +90,7 @@ impl DataPlane {
     /// that broke.
     pub async fn classify(&self, request: Inference) -> Result<Inferred<Classes>, ServingError> {
         let handle = self.find(&request.query)?;
-        let (position, signature) = find_signature(handle.servable(), Method::Classify, &request.signature)?;
+        let (position, signature) = find_signature(handle.servable(), &Method::Classify, &request.signature)?;
         let outputs = classify::Outputs::of(signature, self.options.signature_method_name_check)?;
         let examples = request.examples.len();
         let input = input(signature, request.examples)?;
@@ -106,7 +106,7 @@ impl DataPlane {
     /// As [`DataPlane::classify`].
     pub async fn regress(&self, request: Inference) -> Result<Inferred<Buffer<f32>>, ServingError> {
         let handle = self.find(&request.query)?;
-        let (position, signature) = find_signature(handle.servable(), Method::Regress, &request.signature)?;
+        let (position, signature) = find_signature(handle.servable(), &Method::Regress, &request.signature)?;
         regress::check(signature, self.options.signature_method_name_check)?;
         let examples = request.examples.len();
         let input = input(signature, request.examples)?;
@@ -151,8 +151,8 @@ pub(super) fn rehearse_one(
     request: Inference,
     check_method: bool,
 ) -> Result<(), ServingError> {
-    let (position, signature) = find_signature(lane.servable(), method, &request.signature)?;
-    let reads = Reads::of(signature, method, check_method)?;
+    let (position, signature) = find_signature(lane.servable(), &method, &request.signature)?;
+    let reads = Reads::of(signature, &method, check_method)?;
     rehearse(lane, &[Plan { position, signature, reads }], request.examples)
 }
 
@@ -192,11 +192,11 @@ enum Reads {
 }
 
 impl Reads {
-    fn of(signature: &Signature, method: Method, check_method: bool) -> Result<Self, ServingError> {
+    fn of(signature: &Signature, method: &Method, check_method: bool) -> Result<Self, ServingError> {
         match method {
             Method::Classify => classify::Outputs::of(signature, check_method).map(Self::Classes),
             Method::Regress => regress::check(signature, check_method).map(|()| Self::Values),
-            Method::Predict => Err(unsupported(method.wire_name())),
+            Method::Predict | Method::Other(_) => Err(unsupported(method.wire_name())),
         }
     }
 }
@@ -237,7 +237,7 @@ fn plan<'a>(
         }
         let method = [Method::Classify, Method::Regress].into_iter().find(|m| m.wire_name() == task.method);
         // The name is looked at before the method, as in the reference.
-        let by = method.unwrap_or(Method::Predict);
+        let by = method.as_ref().unwrap_or(&Method::Predict);
         let named = if task.signature.is_empty() { DEFAULT_SIGNATURE } else { &task.signature };
         let Some((position, signature)) = servable.signatures().find_for(by, &task.signature) else {
             return refuse(format!("Requested signature not found in model graph: {named}"));
@@ -247,7 +247,7 @@ fn plan<'a>(
             return refuse(format!("Duplicate evaluation of signature: {}", signature.name));
         }
         let method = method.ok_or_else(|| unsupported(&task.method))?;
-        let reads = Reads::of(signature, method, check_method)?;
+        let reads = Reads::of(signature, &method, check_method)?;
         plans.push(Plan { position, signature, reads });
     }
     Ok(plans)
@@ -255,7 +255,7 @@ fn plan<'a>(
 
 fn find_signature<'a>(
     servable: &'a dyn Servable,
-    method: Method,
+    method: &Method,
     name: &str,
 ) -> Result<(usize, &'a Signature), ServingError> {
     let signatures = servable.signatures();
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn an_unnamed_signature_is_the_default_or_the_calls_own() {
         let model = model();
-        let found = |method, name| find_signature(&model, method, name).map(|(i, _)| i);
+        let found = |method, name| find_signature(&model, &method, name).map(|(i, _)| i);
         assert_eq!(found(Method::Classify, ""), Ok(1));
         assert_eq!(found(Method::Classify, "classify"), Ok(1));
         // What is named is taken at its word.
@@ -379,7 +379,7 @@ mod tests {
             signature("classify", Method::Classify, &["scores"]),
             signature(DEFAULT_SIGNATURE, Method::Classify, &["scores"]),
         ]));
-        assert_eq!(find_signature(&tensorflow, Method::Classify, "").map(|(i, _)| i), Ok(1));
+        assert_eq!(find_signature(&tensorflow, &Method::Classify, "").map(|(i, _)| i), Ok(1));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::{DataPlane, Served};
+use super::{DataPlane, Options, Served};
 use crate::error::{Code, ServingError};
 use crate::execution::{Lane, Ran, RunFailure};
 use crate::ids::{ModelQuery, Version};
 use crate::lifecycle::Handle;
-use crate::servable::{RunError, Servable, Signature, TensorSpec};
+use crate::servable::{Method, RunError, Servable, Signature, TensorSpec};
 use crate::tensor::{DType, NamedTensors, Tensor};
 
 /// One Predict, as a door understood it.
@@ -66,8 +66,13 @@ impl DataPlane {
         request: Predict,
     ) -> Result<Predicted, ServingError> {
         let version = handle.id().version;
-        let Placed { position, signature, inputs, wanted } =
-            place(handle.servable(), &request.signature, request.inputs, &request.outputs_wanted)?;
+        let Placed { position, signature, inputs, wanted } = place(
+            handle.servable(),
+            &request.signature,
+            request.inputs,
+            &request.outputs_wanted,
+            self.options,
+        )?;
         let name = Arc::clone(&signature.name);
         let names: SmallVec<[Arc<str>; 4]> =
             wanted.iter().map(|&i| Arc::clone(&signature.outputs[i].name)).collect();
@@ -93,11 +98,28 @@ pub(super) fn place<'a>(
     signature: &str,
     inputs: NamedTensors,
     outputs_wanted: &[String],
+    options: Options,
 ) -> Result<Placed<'a>, ServingError> {
     let (position, signature) = find_signature(servable, signature)?;
+    if let Method::Other(name) = &signature.method
+        && options.signature_method_name_check
+    {
+        return Err(other_method(name));
+    }
     let inputs = place_inputs(signature, inputs)?;
     let wanted = choose_outputs(signature, outputs_wanted)?;
     Ok(Placed { position, signature, inputs, wanted })
+}
+
+#[cold]
+fn other_method(name: &str) -> ServingError {
+    let known = [Method::Predict, Method::Classify, Method::Regress];
+    let known: Vec<&str> = known.iter().map(Method::wire_name).collect();
+    let text = format!(
+        "Expected prediction signature method_name to be one of {{{}}}. Was: {name}",
+        known.join(", ")
+    );
+    ServingError::new(Code::Internal, text)
 }
 
 fn find_signature<'a>(
@@ -211,7 +233,8 @@ fn check_names(signature: &Signature, inputs: &NamedTensors) -> Result<(), Servi
              provided. Inputs expected to be in the request {{{}}}, or default input alias set: {}",
             spec.name,
             spec.tensor_name(),
-            joined(stated.into_iter()),
+            // The reference means those that were found there.
+            joined(sent.into_iter()),
             joined(with_default.map(|spec| &*spec.name)),
         )));
     }
@@ -251,7 +274,7 @@ fn choose_outputs(signature: &Signature, wanted: &[String]) -> Result<SmallVec<[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servable::Method;
+    use crate::servable::{Call, Signatures};
 
     fn signature() -> Signature {
         Signature {
@@ -306,7 +329,7 @@ mod tests {
         refused(
             &["a", "c"],
             "Signature input alias: b(feed name: b:0) not found in request and no default value provided. \
-             Inputs expected to be in the request {a,b}, or default input alias set: ",
+             Inputs expected to be in the request {a,c}, or default input alias set: ",
         );
     }
 
@@ -328,7 +351,7 @@ mod tests {
             (
                 &["b"][..],
                 "Signature input alias: a(feed name: a:0) not found in request and no default value provided. \
-                 Inputs expected to be in the request {a,b}, or default input alias set: b",
+                 Inputs expected to be in the request {b}, or default input alias set: b",
             ),
             (&["a", "c"], "Inputs contains invalid name. Used request inputs: a, request input: a,c"),
             (
@@ -350,6 +373,42 @@ mod tests {
                 .collect();
         let error = place_inputs(&signature(), wrong).unwrap_err();
         assert_eq!(error.message(), "Expects arg[0] to be float but double is provided (input \"a\")");
+    }
+
+    #[derive(Debug)]
+    struct Model(Signatures);
+
+    impl Servable for Model {
+        fn platform(&self) -> &'static str {
+            "test"
+        }
+
+        fn signatures(&self) -> &Signatures {
+            &self.0
+        }
+
+        fn run(&self, _: Call<'_>) -> Result<Vec<Tensor>, RunError> {
+            Err(RunError::Internal("not run here".to_owned()))
+        }
+    }
+
+    #[test]
+    fn another_method_is_refused_where_methods_are_checked() {
+        let own = Signature { method: Method::Other("own/method".into()), ..signature() };
+        let refused = vec![("hidden".into(), "why it cannot be called".into())];
+        let model = Model(Signatures::new(vec![own]).with_refused(refused));
+        let ask = |name: &str, signature_method_name_check| {
+            place(&model, name, inputs(&["a", "b"]), &[], Options { signature_method_name_check })
+                .map(|placed| placed.position)
+                .map_err(|error| (error.code(), error.message().to_owned()))
+        };
+        assert_eq!(ask("", false), Ok(0));
+        let text = "Expected prediction signature method_name to be one of {tensorflow/serving/predict, \
+                    tensorflow/serving/classify, tensorflow/serving/regress}. Was: own/method";
+        assert_eq!(ask("", true), Err((Code::Internal, text.to_owned())));
+        assert_eq!(ask("hidden", false), Err((Code::InvalidArgument, "why it cannot be called".to_owned())));
+        let text = "Serving signature key \"gone\" not found.";
+        assert_eq!(ask("gone", false), Err((Code::FailedPrecondition, text.to_owned())));
     }
 
     #[test]

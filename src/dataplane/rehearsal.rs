@@ -27,7 +27,8 @@ pub fn rehearse(lane: &Lane, request: Rehearsal, options: Options) -> Result<(),
     let check = options.signature_method_name_check;
     match request {
         Rehearsal::Predict(request) => {
-            let placed = place(lane.servable(), &request.signature, request.inputs, &request.outputs_wanted)?;
+            let placed =
+                place(lane.servable(), &request.signature, request.inputs, &request.outputs_wanted, options)?;
             let answer = lane.rehearse(placed.position, placed.inputs, &placed.wanted);
             answer.map(drop).map_err(|error| run_failure(error.into()))
         }

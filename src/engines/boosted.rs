@@ -147,16 +147,15 @@ impl<B: Booster> BoostedModel<B> {
             signatures.push(Signature { name: name.into(), inputs, outputs, method });
             plans.push((takes, spec.clone()));
         };
-        let predict = SignatureMethod::Predict;
         let specs = booster.specs();
         let width = booster.features();
         let matrix = || {
             let spec = TensorSpec::new(INPUTS, B::Value::DTYPE, &dims(Some(width)));
             vec![spec.any_real()]
         };
-        add(DEFAULT_SIGNATURE, predict, Takes::Matrix, matrix(), "predictions", &specs[0]);
+        add(DEFAULT_SIGNATURE, SignatureMethod::Predict, Takes::Matrix, matrix(), "predictions", &specs[0]);
         for spec in &specs {
-            add(spec.method.name(), predict, Takes::Matrix, matrix(), OUTPUTS, spec);
+            add(spec.method.name(), SignatureMethod::Predict, Takes::Matrix, matrix(), OUTPUTS, spec);
         }
         let distinct = |names: &&[Arc<str>]| names.iter().collect::<HashSet<_>>().len() == names.len();
         let columns = booster.feature_names().filter(distinct);
@@ -164,7 +163,7 @@ impl<B: Booster> BoostedModel<B> {
             let column =
                 |name: &Arc<str>| TensorSpec::new(Arc::clone(name), B::Value::DTYPE, &dims(None)).any_real();
             let inputs = names.iter().map(column).collect();
-            add(COLUMNS, predict, Takes::Columns, inputs, "predictions", &specs[0]);
+            add(COLUMNS, SignatureMethod::Predict, Takes::Columns, inputs, "predictions", &specs[0]);
         }
         if specs[0].dims.is_empty() {
             let inputs = vec![TensorSpec::new(INPUTS, DType::String, &dims(None))];

@@ -73,7 +73,7 @@ impl TensorSpec {
 }
 
 /// What a signature is for: `SignatureDef.method_name`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Method {
     /// Tensors in, tensors out.
     Predict,
@@ -81,24 +81,37 @@ pub enum Method {
     Classify,
     /// `tf.Example`s in, one number each out.
     Regress,
+    /// Whatever its model's file says. Any call may ask for it, unless methods are checked.
+    Other(Arc<str>),
 }
 
 impl Method {
     /// TensorFlow's name for it.
     #[must_use]
-    pub fn wire_name(self) -> &'static str {
+    pub fn wire_name(&self) -> &str {
         match self {
             Self::Predict => "tensorflow/serving/predict",
             Self::Classify => "tensorflow/serving/classify",
             Self::Regress => "tensorflow/serving/regress",
+            Self::Other(name) => name,
         }
+    }
+
+    /// The method of this name.
+    #[must_use]
+    pub fn from_wire_name(name: &str) -> Self {
+        let known = [Self::Predict, Self::Classify, Self::Regress];
+        known
+            .into_iter()
+            .find(|method| method.wire_name() == name)
+            .unwrap_or_else(|| Self::Other(name.into()))
     }
 
     /// The name that the engines here give to a model's signature for it.
     #[must_use]
-    pub fn signature_name(self) -> &'static str {
+    pub fn signature_name(&self) -> &'static str {
         match self {
-            Self::Predict => DEFAULT_SIGNATURE,
+            Self::Predict | Self::Other(_) => DEFAULT_SIGNATURE,
             Self::Classify => "classify",
             Self::Regress => "regress",
         }
@@ -166,8 +179,8 @@ impl Signatures {
     /// name: then it is [`DEFAULT_SIGNATURE`] if that is for the method, else the one
     /// named after the method, if there is one, else [`DEFAULT_SIGNATURE`] after all.
     #[must_use]
-    pub fn find_for(&self, method: Method, name: &str) -> Option<(usize, &Signature)> {
-        let own = |found: &(usize, &Signature)| found.1.method == method;
+    pub fn find_for(&self, method: &Method, name: &str) -> Option<(usize, &Signature)> {
+        let own = |found: &(usize, &Signature)| found.1.method == *method;
         let by_name = self.find(name);
         if !name.is_empty() || by_name.as_ref().is_some_and(own) {
             return by_name;

@@ -105,7 +105,7 @@ async fn wrong_requests_are_told_what_was_expected() {
             named("x", doubles(&[&[1.0]])),
             Code::InvalidArgument,
             "Signature input alias: inputs(feed name: inputs:0) not found in request and no default value \
-             provided. Inputs expected to be in the request {inputs}, or default input alias set: "
+             provided. Inputs expected to be in the request {x}, or default input alias set: "
                 .to_owned(),
         ),
         (

@@ -116,19 +116,18 @@ impl SklearnModel {
             signatures.push(Signature { name: name.into(), inputs, outputs: outputs_spec, method });
             plans.push(Plan { takes, gives: outputs.iter().map(|&(_, output)| output).collect() });
         };
-        let predict = SignatureMethod::Predict;
 
-        add(DEFAULT_SIGNATURE, predict, inputs(facts, Takes::Samples), &default);
+        add(DEFAULT_SIGNATURE, SignatureMethod::Predict, inputs(facts, Takes::Samples), &default);
         for (name, specs) in by_signature(&facts.methods) {
             let takes = specs.first().map_or(Takes::Samples, |spec| spec.takes);
             let outputs = specs.iter().map(|spec| (spec.method.output(), Output::Answer(*spec))).collect();
-            add(name, predict, inputs(facts, takes), &outputs);
+            add(name, SignatureMethod::Predict, inputs(facts, takes), &outputs);
         }
         // pandas allows two columns of one name; a request does not.
         let distinct = |names: &&Vec<Arc<str>>| names.iter().collect::<HashSet<_>>().len() == names.len();
         let columns = facts.feature_names.as_ref().filter(distinct);
         if columns.is_some() {
-            add(COLUMNS, predict, (Given::Columns, columns_of(facts)), &default);
+            add(COLUMNS, SignatureMethod::Predict, (Given::Columns, columns_of(facts)), &default);
         }
         if let Some((method, outputs)) = for_examples(facts) {
             let examples = vec![TensorSpec::new(INPUTS, DType::String, &dims(Gives::One))];

@@ -113,14 +113,11 @@ fn connect(session: &Session, stated: &StatedSignature) -> Result<(Signature, Po
     }
     let (inputs, feeds) = connected(session, stated, &stated.inputs)?;
     let (outputs, fetches) = connected(session, stated, &stated.outputs)?;
-    let methods = [Method::Predict, Method::Classify, Method::Regress];
-    let method = methods.into_iter().find(|method| method.wire_name() == stated.method);
     let signature = Signature {
         name: stated.name.as_str().into(),
         inputs,
         outputs,
-        // What is for something else can be asked as any: Predict looks at no method.
-        method: method.unwrap_or(Method::Predict),
+        method: Method::from_wire_name(&stated.method),
     };
     Ok((signature, Ports { feeds, fetches }))
 }

@@ -82,7 +82,7 @@ pub fn recorded(body: Bytes, signatures: &Signatures) -> Result<pb::PredictionLo
 /// What is done with examples: what the signature is for, or the one there is.
 fn method(signatures: &Signatures, name: &str) -> Result<Method, ServingError> {
     for method in [Method::Classify, Method::Regress] {
-        if signatures.find_for(method, name).is_some_and(|(_, found)| found.method == method) {
+        if signatures.find_for(&method, name).is_some_and(|(_, found)| found.method == method) {
             return Ok(method);
         }
     }
