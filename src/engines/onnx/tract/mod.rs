@@ -306,7 +306,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("without a word");
-        Err(format!("tract panicked: {}", cut(said, LINK_CHARS_MAX)))
+        Err(format!("tract gave up: {}", cut(said, LINK_CHARS_MAX)))
     })
 }
 
