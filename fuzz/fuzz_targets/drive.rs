@@ -102,6 +102,37 @@ pub fn lightgbm(data: &[u8]) {
     ask("model.txt", data);
 }
 
+/// Opens `data` as an ONNX model on the built-in operators, and asks it with two rows of each input.
+pub fn onnx(data: &[u8]) {
+    let storage = MemoryStorage::new();
+    storage.write("1/model.onnx", data);
+    let onnx =
+        engines::OnnxOptions { backend: engines::BackendChoice::Builtin, ..engines::OnnxOptions::default() };
+    let options = engines::ModelOptions { onnx, ..engines::ModelOptions::default() };
+    let dir = ModelDir::new(Arc::new(storage), "1");
+    let Ok(model) = engines::Engines::built_in().open(&dir, options) else { return };
+    let signature = &model.signatures()[0];
+    let input = |spec: &TensorSpec| {
+        let dims = spec.dims.as_deref().unwrap_or(&[None]).iter().map(|dim| dim.unwrap_or(2));
+        // No input is made for a hoax.
+        let shape = Shape::new(dims).ok().filter(|shape| shape.elements() <= 10_000)?;
+        let many = shape.elements();
+        let elements: Elements = match spec.dtype {
+            DType::Float => (0..many).map(|i| i as f32 - 1.5).collect::<Vec<f32>>().into(),
+            DType::Double => (0..many).map(|i| i as f64 - 1.5).collect::<Vec<f64>>().into(),
+            DType::Int64 => (0..many as i64).collect::<Vec<i64>>().into(),
+            DType::Int32 => (0..many as i32).collect::<Vec<i32>>().into(),
+            DType::Bool => vec![true; many].into(),
+            DType::String => (0..many).map(|i| Bytes::from(format!("word {i}"))).collect::<Vec<_>>().into(),
+            _ => return None,
+        };
+        Tensor::new(shape, elements).ok()
+    };
+    let Some(inputs) = signature.inputs.iter().map(input).collect::<Option<Vec<Tensor>>>() else { return };
+    let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
+    _ = model.run(Call { signature: 0, inputs: inputs.into(), outputs: &outputs });
+}
+
 fn ask(file: &str, data: &[u8]) {
     let storage = MemoryStorage::new();
     storage.write(&format!("1/{file}"), data);

@@ -161,7 +161,7 @@ IN_DOUBLES = [
     "forest_three",
 ]
 # What of an estimator's numbers is exact in no two libraries: distances that cancel, and the like.
-LOOSE = {"knn_regressor": 1e-4, "kernel_pca": 1e-4, "gaussian_process": 1e-3, "svc_three": 1e-4, "nu_svc": 1e-4, "power": 1e-4}
+LOOSE = {"one_class_svm": 1e-2, "knn_regressor": 1e-4, "kernel_pca": 1e-4, "gaussian_process": 1e-3, "svc_three": 1e-4, "nu_svc": 1e-4, "power": 1e-4}
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +189,15 @@ def expected(model: bytes, inputs: dict) -> dict:
     for output, value in zip(session.get_outputs(), session.run(None, inputs)):
         if isinstance(value, list):
             keys = sorted(value[0]) if value else []
-            answers[output.name] = np.array([[row[key] for key in keys] for row in value])
+            answers[output.name] = np.array([[row[key] for key in keys] for row in value], dtype="float32")
             answers[f"{output.name}_labels"] = np.array([keys] * len(value))
         else:
             answers[output.name] = value
     return answers
+
+
+def texts(values) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values.ravel()]
 
 
 def compare(name, got, want, tolerance):
@@ -201,8 +205,7 @@ def compare(name, got, want, tolerance):
     for output, answer in want.items():
         found = got[output]
         if answer.dtype.kind in "OUS":
-            as_text = [value.decode() if isinstance(value, bytes) else str(value) for value in found.ravel()]
-            assert as_text == [str(value) for value in answer.ravel()], f"{name} {output}"
+            assert texts(found) == texts(answer), f"{name} {output}"
             continue
         assert found.shape == answer.shape, f"{name} {output}"
         if answer.dtype.kind in "iub":

@@ -49,6 +49,11 @@ fn the_corpus_of_lightgbm() {
 }
 
 #[test]
+fn the_corpus_of_onnx() {
+    replay("onnx", drive::onnx);
+}
+
+#[test]
 fn the_corpus_of_saved_model() {
     replay("saved_model", drive::saved_model);
 }

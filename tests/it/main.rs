@@ -12,6 +12,7 @@ mod fuzz_corpus;
 mod inference;
 mod made;
 mod metrics;
+mod onnx_goldens;
 mod pickle_goldens;
 mod pickle_hostile;
 mod protocol;

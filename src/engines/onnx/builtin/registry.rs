@@ -98,6 +98,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_every_operator_of_classical_models() {
+        let page = include_str!("../../../../docs/onnx.md");
+        let rows = CLASSICAL.iter().copied().flatten().copied().flatten();
+        let missing: Vec<&str> =
+            rows.map(|row| row.name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "docs/onnx.md does not name {missing:?}");
+    }
+
+    #[test]
     fn the_newest_row_that_a_model_may_mean_is_found() {
         assert_eq!(find("ai.onnx", "Identity", 7).map(|row| row.since), Some(1));
         assert!(find("com.example", "Identity", 7).is_none());
