@@ -232,7 +232,7 @@ def check(server, name, model, inputs, tolerance=1e-5):
     got = server.client.arrays(f"onnx_{name}", typed)
     compare(name, got, server.client.arrays(f"onnx_{name}", asked), 0)
     empty = server.client.arrays(f"onnx_{name}", {key: value[:0] for key, value in inputs.items()})
-    assert all(len(value) == 0 for value in empty.values()), (name, empty)
+    assert all(value.size == 0 for value in empty.values()), (name, empty)
 
 
 def typed_proto(value):

@@ -114,6 +114,8 @@ impl Question {
 enum Leaves<T> {
     /// To the only score, or all to the same.
     One { target: usize, weights: Vec<T> },
+    /// Each to one of them.
+    Each { targets: Vec<u32>, weights: Vec<T> },
     /// Each to all of them, row by row.
     All(Vec<T>),
     /// Each to some.
@@ -190,6 +192,13 @@ impl<T: Number> Ensemble<T> {
         let leaves = if are_single {
             let weights = leaf_of.iter().map(|&leaf| T::of(weights[leaf][0].1)).collect();
             Leaves::One { target: first, weights }
+        } else if leaf_of.iter().all(|&leaf| weights[leaf].len() == 1) {
+            let target =
+                |(target, _): &Weight| u32::try_from(*target).map_err(|_| "there are too many scores");
+            Leaves::Each {
+                targets: all().map(target).collect::<Result<_, _>>()?,
+                weights: all().map(|(_, weight)| T::of(*weight)).collect(),
+            }
         } else if leaf_of.iter().all(|&leaf| is_full(&weights[leaf])) {
             Leaves::All(all().map(|(_, weight)| T::of(*weight)).collect())
         } else {
@@ -214,6 +223,26 @@ impl<T: Number> Ensemble<T> {
         match (&self.leaves, aggregate) {
             (Leaves::One { weights, .. }, Aggregate::Sum | Aggregate::Average) if targets == 1 => {
                 self.forest.walk_wide(x, width, |row, _, leaf| values[row] += weights[leaf]);
+            }
+            // As of boosting for two classes: one sum, beside scores that nobody tells of.
+            (Leaves::One { target, weights }, Aggregate::Sum | Aggregate::Average) => {
+                let mut sums = vec![T::zero(); rows];
+                self.forest.walk_wide(x, width, |row, _, leaf| sums[row] += weights[leaf]);
+                let mut told = vec![false; values.len()];
+                for (row, sum) in sums.into_iter().enumerate() {
+                    values[row * targets + target] = sum;
+                    told[row * targets + target] = self.forest.trees() > 0;
+                }
+                return Scores { values, told };
+            }
+            (Leaves::Each { targets: of, weights }, Aggregate::Sum | Aggregate::Average) => {
+                let mut told = vec![false; values.len()];
+                self.forest.walk_wide(x, width, |row, _, leaf| {
+                    let at = row * targets + of[leaf] as usize;
+                    values[at] += weights[leaf];
+                    told[at] = true;
+                });
+                return Scores { values, told };
             }
             (Leaves::All(weights), Aggregate::Sum | Aggregate::Average) => {
                 self.forest.walk_wide(x, width, |row, _, leaf| {
@@ -245,6 +274,7 @@ impl<T: Number> Ensemble<T> {
         };
         self.forest.walk_wide(x, width, |row, _, leaf| match &self.leaves {
             Leaves::One { target, weights } => add(row * targets + target, weights[leaf]),
+            Leaves::Each { targets: of, weights } => add(row * targets + of[leaf] as usize, weights[leaf]),
             Leaves::All(weights) => {
                 let weights = weights[leaf * targets..][..targets].iter().enumerate();
                 weights.for_each(|(target, weight)| add(row * targets + target, *weight));
