@@ -108,7 +108,7 @@ pub fn onnx(data: &[u8]) {
     storage.write("1/model.onnx", data);
     let onnx =
         engines::OnnxOptions { backend: engines::BackendChoice::Builtin, ..engines::OnnxOptions::default() };
-    let options = engines::ModelOptions { onnx, ..engines::ModelOptions::default() };
+    let options = engines::ModelOptions { onnx };
     let dir = ModelDir::new(Arc::new(storage), "1");
     let Ok(model) = engines::Engines::built_in().open(&dir, options) else { return };
     let signature = &model.signatures()[0];

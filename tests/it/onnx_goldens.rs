@@ -57,10 +57,8 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
 fn open(model: &[u8]) -> Result<Arc<dyn Servable>, String> {
     let storage = MemoryStorage::new();
     storage.write("m/1/model.onnx", model);
-    let options = ModelOptions {
-        onnx: OnnxOptions { backend: BackendChoice::Builtin, ..OnnxOptions::default() },
-        ..ModelOptions::default()
-    };
+    let options =
+        ModelOptions { onnx: OnnxOptions { backend: BackendChoice::Builtin, ..OnnxOptions::default() } };
     Engines::built_in()
         .open(&ModelDir::new(Arc::new(storage), "m/1"), options)
         .map_err(|error| error.to_string())
