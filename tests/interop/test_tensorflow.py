@@ -431,6 +431,21 @@ def test_what_the_session_refuses_is_the_status(start, tmp_path):
     assert entry.status.error_code != 0 and "saved_model.pb: " in entry.status.error_message
 
 
+def test_what_a_graph_keeps_of_a_request_outlives_it(start, tmp_path):
+    into(tmp_path / "models", "table", tf_models.remembering().save)
+    server = start(FLAG)
+    server.client.wait_available("table", 1, 60)
+    # Short strings lie in TensorFlow's own, longer ones in the request.
+    texts = {b"%d" % i + b"k" * (i * 7 % 200): i for i in range(300)}
+    for key, value in texts.items():
+        inputs = {"keys": np.array([key], dtype=object), "values": np.array([value])}
+        server.client.predict("table", inputs, "put")
+    got = server.client.arrays("table", {"keys": np.array(list(texts), dtype=object)})["values"]
+    assert got.tolist() == list(texts.values())
+    kept = server.client.arrays("table", {}, "all")
+    assert dict(zip(kept["keys"].tolist(), kept["values"].tolist(), strict=True)) == texts
+
+
 def predict_log(features) -> prediction_log_pb2.PredictionLog:
     request = predict_pb2.PredictRequest()
     request.inputs["features"].CopyFrom(tf.make_tensor_proto(features))

@@ -222,6 +222,23 @@ def failing():
     return Case(model, [], signatures={"serving_default": model.checked, "unready": model.unready})
 
 
+def remembering():
+    """A table that requests write to: what it keeps has to outlive them."""
+    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=-1)
+    keys, values = tf.TensorSpec([None], tf.string, name="keys"), tf.TensorSpec([None], tf.int64, name="values")
+    model = tf.Module()
+    model.table = table
+
+    def put(keys, values):
+        with tf.control_dependencies([table.insert(keys, values)]):
+            return {"size": table.size()}
+
+    model.put = tf.function(put, input_signature=[keys, values])
+    model.get = tf.function(lambda keys: {"values": table.lookup(keys)}, input_signature=[keys])
+    model.all = tf.function(lambda: dict(zip(["keys", "values"], table.export(), strict=True)), input_signature=[])
+    return Case(model, [], signatures={"serving_default": model.get, "put": model.put, "all": model.all})
+
+
 def old_style(folder: Path):
     """A model of TensorFlow 1: ref variables, collections, and no signature called serving_default."""
     graph = tf.Graph()
