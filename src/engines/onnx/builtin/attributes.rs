@@ -22,11 +22,6 @@ impl<'a> Attributes<'a> {
         Self { all: node.attribute.iter().map(|attribute| (attribute, Cell::new(false))).collect() }
     }
 
-    /// Whether there is one of this name; it counts as asked for.
-    pub(in crate::engines::onnx) fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
     fn find(&self, name: &str) -> Option<&'a AttributeProto> {
         let (attribute, asked) = self.all.iter().find(|(attribute, _)| attribute.name == name)?;
         asked.set(true);

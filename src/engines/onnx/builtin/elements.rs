@@ -1,11 +1,11 @@
 //! Moving elements of any dtype: everything that only says where each comes from.
 
-use bytemuck::{Pod, Zeroable as _};
+use bytemuck::Zeroable as _;
 use bytes::Bytes;
 use half::{bf16, f16};
 use smallvec::SmallVec;
 
-use crate::tensor::{Buffer, Elements, Tensor};
+use crate::tensor::{Elements, Tensor};
 
 /// Runs a piece of code with the slice of whatever elements there are, and makes
 /// elements of the same kind of the vector that it gives.
@@ -31,8 +31,6 @@ macro_rules! same_kind {
         }
     };
 }
-#[allow(unused_imports, reason = "operators take it up as they come")]
-pub(in crate::engines::onnx) use same_kind;
 
 /// Where an element comes from; 0, false or an empty text when from nowhere.
 pub(in crate::engines::onnx) type Picked = Option<usize>;
@@ -226,9 +224,4 @@ pub(in crate::engines::onnx) fn zeros_like(kind: &Elements, many: usize) -> Elem
         vec![T::zero(); many]
     }
     same_kind!(kind, values => none(values, many))
-}
-
-/// Zeros without a slice to look at.
-pub(in crate::engines::onnx) fn zeros<T: Pod>(many: usize) -> Buffer<T> {
-    vec![T::zeroed(); many].into()
 }

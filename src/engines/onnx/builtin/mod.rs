@@ -37,8 +37,6 @@
 //! Plain operators are in `ops`, those of `ai.onnx.ml` in `ml`, those of neural
 //! networks in `neural`; each folder's `FAMILIES` lists its files' `ROWS`.
 
-#![allow(dead_code, reason = "operators take it up as they come")]
-
 mod attributes;
 mod elements;
 mod functions;

@@ -260,11 +260,6 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether the node names an input at this place.
-    pub(in crate::engines::onnx) fn has_input(&self, at: usize) -> bool {
-        self.inputs.get(at).copied().unwrap_or(false)
-    }
-
     /// Whether anybody could use the output at this place.
     pub(in crate::engines::onnx) fn has_output(&self, at: usize) -> bool {
         self.outputs.get(at).copied().unwrap_or(false)

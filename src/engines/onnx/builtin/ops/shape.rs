@@ -25,7 +25,11 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 fn reshape(node: &mut Node<'_>) -> Built {
-    let stated = node.attributes.ints("shape")?.map(<[i64]>::to_vec);
+    // A shape that never changes is read once.
+    let stated = match node.attributes.ints("shape")? {
+        Some(dims) => Some(dims.to_vec()),
+        None => node.constant(1).map(ints).transpose()?,
+    };
     let allow_zero = node.attributes.flag("allowzero", false)?;
     node.attributes.ignore(&["consumed_inputs"]);
     op(move |mut inputs| {
