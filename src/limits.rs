@@ -41,7 +41,11 @@ pub const ONNX_WITHIN_BYTES_MAX: usize = 4 << 30;
 pub const ONNX_DEPTH_MAX: usize = 32;
 /// Runs of nodes in one request: loops in a file may be without end. Each takes some
 /// 100 ns, so that the longest takes seconds.
-pub const ONNX_STEPS_MAX: u64 = 20_000_000;
+pub const ONNX_STEPS_MAX: u64 = 5_000_000;
+/// Elements that a node makes in about the time of one run of a small one.
+pub const ONNX_ELEMENTS_PER_STEP: usize = 1024;
+/// Values in one sequence that an operator makes: each costs some 100 bytes.
+pub const ONNX_SEQUENCE_MAX: usize = 1 << 20;
 /// Elements of one tensor that an operator makes. A shape is easily said in a small file.
 pub const ONNX_ELEMENTS_MAX: usize = 64 << 20;
 /// Elements of constants from which results are computed when a model is loaded.

@@ -228,6 +228,10 @@ fn shapes_and_loops_without_end_are_bounded() {
     let huge = || node("Constant", &[], &["s"], vec![ints(&[1 << 20, 1 << 20])]);
     let error = answered(vec![huge(), node("ConstantOfShape", &["s"], &["y"], vec![])], 1).unwrap_err();
     assert!(error.contains("is too large"), "{error}");
+    // Nothing is in it, and it is too large all the same.
+    let hollow = node("Constant", &[], &["s"], vec![ints(&[0, 1 << 40])]);
+    let error = answered(vec![hollow, node("ConstantOfShape", &["s"], &["y"], vec![])], 1).unwrap_err();
+    assert!(error.contains("is too large"), "{error}");
     // A loop that never says it is done.
     let body = GraphProto {
         node: vec![node("Identity", &["c"], &["again"], vec![]), node("Identity", &["v"], &["w"], vec![])],

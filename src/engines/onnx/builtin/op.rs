@@ -102,9 +102,26 @@ impl Budget {
 
     /// Takes one run of one node off it.
     pub(super) fn step(&self) -> Result<(), String> {
+        self.take(1)
+    }
+
+    /// Takes what it costs to have made these values off it: as many runs as take about
+    /// as long.
+    pub(super) fn made(&self, values: &[Value]) -> Result<(), String> {
+        let elements = |value: &Value| match value {
+            Value::Tensor(tensor) | Value::Table { values: tensor, .. } => tensor.elements().len(),
+            Value::Sequence(values) => values.len(),
+            Value::Map { values, .. } => values.len(),
+            Value::Absent => 0,
+        };
+        let all: usize = values.iter().map(elements).sum();
+        self.take((all / limits::ONNX_ELEMENTS_PER_STEP) as u64)
+    }
+
+    fn take(&self, steps: u64) -> Result<(), String> {
         let left = self.steps.get();
-        self.steps.set(left.saturating_sub(1));
-        if left == 0 {
+        self.steps.set(left.saturating_sub(steps));
+        if left < steps.max(1) {
             return Err(format!("more than {} runs of nodes in one request", limits::ONNX_STEPS_MAX));
         }
         Ok(())
@@ -199,7 +216,9 @@ pub(in crate::engines::onnx) fn kind(value: &Value) -> &'static str {
 /// inputs ask for any.
 pub(in crate::engines::onnx) fn shape(dims: impl IntoIterator<Item = usize>) -> Result<Shape, String> {
     let shape = Shape::new(dims).map_err(|error| error.to_string())?;
-    if shape.elements() > limits::ONNX_ELEMENTS_MAX || shape.rank() > limits::TENSOR_RANK_MAX {
+    // A dimension of 0 does not let the others be anything: some are gone through alone.
+    let product: usize = shape.iter().filter(|&&dim| dim != 0).product();
+    if product > limits::ONNX_ELEMENTS_MAX || shape.rank() > limits::TENSOR_RANK_MAX {
         return Err(format!(
             "a tensor of shape {shape} is too large; at most {} elements are made",
             limits::ONNX_ELEMENTS_MAX

@@ -128,6 +128,7 @@ impl Plan {
             }
         }
         let outputs = step.operator.run(Inputs { values, budget })?;
+        budget.made(&outputs)?;
         for (value, place) in outputs.into_iter().zip(&step.outputs) {
             if let Some(slot) = place {
                 slots[*slot] = Input::Owned(value);

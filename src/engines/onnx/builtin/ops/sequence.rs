@@ -4,6 +4,7 @@ use super::super::super::backend::Value;
 use super::super::op::{Built, Input, Node, axis, ints, made, one, op, size};
 use super::super::registry::{Row, row};
 use super::shape::{concatenated, part_sizes, parted, sequence};
+use crate::limits;
 use crate::tensor::Tensor;
 
 pub(super) const ROWS: &[Row] = &[
@@ -66,6 +67,9 @@ fn erase(_: &mut Node<'_>) -> Built {
 fn insert(_: &mut Node<'_>) -> Built {
     op(|mut inputs| {
         let mut values = sequence(inputs.take_value(0).ok_or("input 0 is missing")?)?;
+        if values.len() >= limits::ONNX_SEQUENCE_MAX {
+            return Err(format!("a sequence has {} values; no more are kept", values.len()));
+        }
         let at = inputs.optional(2)?.map_or(Ok(values.len()), |at| position(at, values.len(), true))?;
         values.insert(at, Value::Tensor(inputs.take(1)?));
         one(Value::Sequence(values))
