@@ -3,13 +3,17 @@
 use super::super::super::backend::Value;
 use super::super::elements::{View, broadcast_dims};
 use super::super::numbers::doubles;
-use super::super::op::{Built, Inputs, Node, Outputs, one, op, shape};
-use super::super::registry::{Row, row};
+use super::super::op::{Built, Input, Inputs, Node, Outputs, Subgraph, one, op, shape};
+use super::super::registry::{Row, row, row_in};
 use super::quant::named;
 use super::reals::{Matrix, Real, in_reals, multiply, tensor};
 use crate::tensor::{DType, Elements, Tensor};
 
-pub(super) const ROWS: &[Row] = &[row("Attention", 23, attention), row("RotaryEmbedding", 23, rotary)];
+pub(super) const ROWS: &[Row] = &[
+    row("Attention", 23, attention),
+    row_in("ai.onnx.preview", "FlexAttention", 1, flex),
+    row("RotaryEmbedding", 23, rotary),
+];
 
 /// What a node says of its attention.
 #[derive(Debug, Clone)]
@@ -355,6 +359,101 @@ fn stated_mask<T: Real>(given: &Tensor, dims: &[usize; 4]) -> Result<Vec<T>, Str
         return Err(misfit());
     }
     Ok(View::broadcast(&own_dims, dims).ok_or_else(misfit)?.copied(&values))
+}
+
+/// Attention whose scores and weights two graphs of the node may change.
+fn flex(node: &mut Node<'_>) -> Built {
+    let scale = node.attributes.float("scale")?.map(f64::from);
+    let precision = named(node, "softmax_precision")?;
+    let mut graph = |name: &str| -> Result<Option<Subgraph>, String> {
+        if node.attributes.graph(name)?.is_none() {
+            return Ok(None);
+        }
+        let graph = node.subgraph(name)?;
+        if (graph.inputs(), graph.outputs()) != (1, 1) {
+            return Err(format!(
+                "{name} has {} inputs and {} outputs; expected one each",
+                graph.inputs(),
+                graph.outputs()
+            ));
+        }
+        Ok(Some(graph))
+    };
+    let (of_scores, of_weights) = (graph("score_mod")?, graph("prob_mod")?);
+    op(move |inputs| {
+        let dtype = inputs.tensor(0)?.dtype();
+        let usual = if matches!(dtype, DType::Half | DType::BFloat16) { DType::Float } else { dtype };
+        let computed = precision.unwrap_or(usual);
+        in_reals!(computed, flexed(&inputs, scale, computed, of_scores.as_ref(), of_weights.as_ref()))
+            .and_then(one)
+    })
+}
+
+/// What a graph makes of numbers of this shape.
+fn changed<T: Real>(
+    values: Vec<T>,
+    dims: [usize; 4],
+    dtype: DType,
+    graph: Option<&Subgraph>,
+    around: &Inputs<'_>,
+) -> Result<Vec<T>, String> {
+    let Some(graph) = graph else { return Ok(values) };
+    let given = Input::Owned(Value::Tensor(tensor(dims, values, dtype)?));
+    match graph.run([given], around)?.pop() {
+        Some(Value::Tensor(made)) if made.shape()[..] == dims => Ok(T::of(made.elements())?.into_owned()),
+        _ => Err(format!("its graph gives no tensor of shape {dims:?}")),
+    }
+}
+
+fn flexed<T: Real>(
+    inputs: &Inputs<'_>,
+    scale: Option<f64>,
+    dtype: DType,
+    of_scores: Option<&Subgraph>,
+    of_weights: Option<&Subgraph>,
+) -> Result<Tensor, String> {
+    let given = [inputs.tensor(0)?, inputs.tensor(1)?, inputs.tensor(2)?];
+    if given.iter().any(|tensor| tensor.shape().rank() != 4) {
+        return Err("queries, keys and values have 4 dimensions".to_owned());
+    }
+    let (q, k, v) = (
+        Heads::<T>::read(given[0], None, "Q")?,
+        Heads::<T>::read(given[1], None, "K")?,
+        Heads::<T>::read(given[2], None, "V")?,
+    );
+    let fits = (k.batch, k.size) == (q.batch, q.size)
+        && (v.batch, v.heads, v.length) == (q.batch, k.heads, k.length);
+    if !fits || k.heads == 0 || !q.heads.is_multiple_of(k.heads) {
+        return Err("queries, keys and values do not fit each other".to_owned());
+    }
+    let (dims, shared) = ([q.batch, q.heads, q.length, k.length], q.heads / k.heads);
+    #[allow(clippy::cast_precision_loss, reason = "a head is small")]
+    let root = rounded(T::c(scale.unwrap_or(1.0 / (q.size as f64).sqrt()).sqrt()), given[0].dtype())?;
+    let scaled = |values: &[T]| -> Result<Vec<T>, String> {
+        let scaled = values.iter().map(|&value| value * root).collect();
+        Ok(T::of(&T::given(scaled, given[0].dtype())?)?.into_owned())
+    };
+    let area = q.length * k.length;
+    let mut scores = vec![T::zero(); shape(dims)?.elements()];
+    for (at, scores) in scores.chunks_exact_mut(area.max(1)).enumerate() {
+        let (batch, head) = (at / q.heads, at % q.heads);
+        let (queries, keys) = (scaled(q.head(batch, head))?, scaled(k.head(batch, head / shared))?);
+        let keys = Matrix::transposed(&keys, q.size, k.length);
+        multiply(Matrix::new(&queries, q.length, q.size), keys, T::zero(), scores, k.length, 0);
+    }
+    // The product is of the inputs' dtype.
+    let scores = T::of(&T::given(scores, given[0].dtype())?)?.into_owned();
+    let mut weights = changed(scores, dims, dtype, of_scores, inputs)?;
+    weigh(&mut weights, None, k.length, |_| Ok(()))?;
+    let weights = changed(weights, dims, dtype, of_weights, inputs)?;
+    let mut y = vec![T::zero(); shape([q.batch, q.heads, q.length, v.size])?.elements()];
+    let lines = weights.chunks_exact(area.max(1)).zip(y.chunks_exact_mut((q.length * v.size).max(1)));
+    for (at, (weights, y)) in lines.enumerate() {
+        let values = Matrix::new(v.head(at / q.heads, at % q.heads / shared), v.length, v.size);
+        multiply(Matrix::new(weights, q.length, k.length), values, T::zero(), y, v.size, 0);
+    }
+    let y = Heads { values: y, batch: q.batch, heads: q.heads, length: q.length, size: v.size };
+    y.given(false, given[2].dtype())
 }
 
 fn rotary(node: &mut Node<'_>) -> Built {

@@ -6,7 +6,7 @@ use super::super::op::{Built, Inputs, Node, axis, made, one, op, shape, size};
 use super::super::registry::{Row, row};
 use super::reals::{Real, in_reals, only, tensor};
 use super::window::{Spec, Window, sizes};
-use crate::tensor::Tensor;
+use crate::tensor::{Elements, Tensor};
 
 pub(super) const ROWS: &[Row] = &[
     row("CenterCropPad", 18, center_crop_pad),
@@ -14,6 +14,7 @@ pub(super) const ROWS: &[Row] = &[
     row("DepthToSpace", 1, depth_to_space),
     row("NonMaxSuppression", 10, non_max_suppression),
     row("SpaceToDepth", 1, space_to_depth),
+    row("TensorScatter", 24, tensor_scatter),
 ];
 
 fn block_size(node: &Node<'_>) -> Result<usize, String> {
@@ -173,6 +174,74 @@ fn center_crop_pad(node: &mut Node<'_>) -> Built {
         let elements = pick(x.elements(), places);
         one(made(dims.iter().copied(), elements)?)
     })
+}
+
+fn tensor_scatter(node: &mut Node<'_>) -> Built {
+    let along = node.attributes.int("axis")?.unwrap_or(-2);
+    let circular = match node.attributes.text("mode")?.unwrap_or("linear") {
+        "linear" => false,
+        "circular" => true,
+        other => return Err(format!("mode is {other:?}; expected linear or circular")),
+    };
+    op(move |inputs| {
+        let (past, update) = (inputs.tensor(0)?, inputs.tensor(1)?);
+        let rank = past.shape().rank();
+        let along = axis(along, rank)?;
+        let fits = update.shape().rank() == rank
+            && (0..rank).all(|at| at == along || update.shape()[at] == past.shape()[at])
+            && update.shape()[along] <= past.shape()[along];
+        if along == 0 || !fits || past.dtype() != update.dtype() {
+            return Err(format!("an update of shape {} to a cache of {}", update.shape(), past.shape()));
+        }
+        let (most, new) = (past.shape()[along], update.shape()[along]);
+        let starts = match inputs.ints(2)? {
+            None => vec![0; past.shape()[0]],
+            Some(starts) if starts.len() == past.shape()[0] => {
+                starts.iter().map(|&at| size(at, "a write index")).collect::<Result<_, _>>()?
+            }
+            Some(starts) => {
+                return Err(format!("{} write indices for a batch of {}", starts.len(), past.shape()[0]));
+            }
+        };
+        if !circular && starts.iter().any(|start| start.saturating_add(new) > most) {
+            return Err(format!("a write index is past the end of a cache of {most}"));
+        }
+        // For each run after the axis: from the update, or from the cache.
+        let run: usize = past.shape()[along + 1..].iter().product();
+        let (outer, batches): (usize, usize) =
+            (past.shape()[..along].iter().product(), past.shape()[0].max(1));
+        let mut from: Vec<Option<usize>> = vec![None; outer * most];
+        for (number, lines) in from.chunks_mut(most.max(1)).enumerate() {
+            let start = starts[number / (outer / batches).max(1)];
+            for step in 0..new {
+                lines[(start + step) % most] = Some(number * new + step);
+            }
+        }
+        one(made(past.shape().iter().copied(), either(past.elements(), update.elements(), &from, run)?)?)
+    })
+}
+
+/// Runs of `run` elements: the one of `b` that is named, or else the one of `a` in that place.
+fn either(a: &Elements, b: &Elements, from: &[Option<usize>], run: usize) -> Result<Elements, String> {
+    fn runs<T: Clone>(a: &[T], b: &[T], from: &[Option<usize>], run: usize) -> Vec<T> {
+        let mut made = Vec::with_capacity(a.len());
+        for (place, from) in from.iter().enumerate() {
+            made.extend_from_slice(match from {
+                Some(other) => &b[other * run..][..run],
+                None => &a[place * run..][..run],
+            });
+        }
+        made
+    }
+    macro_rules! pairs {
+        ($($kind:ident),*) => {
+            match (a, b) {
+                $((Elements::$kind(a), Elements::$kind(b)) => Elements::$kind(runs(a, b, from, run).into()),)*
+                _ => return Err("the cache and its update are of different dtypes".to_owned()),
+            }
+        };
+    }
+    Ok(pairs!(F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool, C64, C128, Strings))
 }
 
 /// A box: from and to in each direction.
