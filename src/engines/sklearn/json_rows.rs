@@ -143,7 +143,7 @@ mod tests {
         let Elements::Strings(texts) = tensor.elements() else { panic!("{tensor:?}") };
         assert_eq!(
             texts,
-            &["[1.5,-0.0,null]", "[]", "{\"a\\\"b\":1.0,\"ü\":1e300}", "[\"\\n\",\"x\"]", "[true]",]
+            &["[1.5,-0.0,null]", "[]", "{\"a\\\"b\":1.0,\"ü\":1e+300}", "[\"\\n\",\"x\"]", "[true]",]
         );
     }
 }
