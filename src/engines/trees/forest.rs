@@ -1,25 +1,26 @@
-//! Many trees in one table, walked eight at a time.
+//! Many trees in one table, walked ten at a time.
 
 use super::covers::Covers;
 use super::error::TreeError;
 use super::node::{
     FEATURE, Kept, MISSING_LEFT, Members, MembersId, Node, NumbersId, Packed, Real, SPECIAL, Special, Test,
 };
+use super::table::{Asking, Table, Walked};
 
 /// Walks that go on at the same time: each step of one waits for memory, and the
 /// others use the time (`docs/performance.md`).
-const LANES: usize = 8;
+const LANES: usize = 10;
 /// Rows that pass through one tree before the next tree's turn: their values and
 /// the tree should stay in the first cache.
-const ROWS: usize = 256;
+const ROWS: usize = 25 * LANES;
 
 /// Nodes of all trees. Their indices have 32 bits.
 const NODES_MAX: usize = u32::MAX as usize;
 
 /// Trees over the same features. `T` is what values are compared as.
 #[derive(Debug)]
-pub struct Forest<T> {
-    nodes: Vec<Packed<T>>,
+pub struct Forest<T: Real> {
+    nodes: Table<T>,
     /// Where each tree starts in `nodes`.
     roots: Vec<u32>,
     /// Of each leaf, which node of its tree it was in the file.
@@ -43,7 +44,7 @@ impl<T: Real> Forest<T> {
     pub fn new(features: usize) -> Self {
         assert!(features > 0, "a forest looks at features");
         Self {
-            nodes: Vec::new(),
+            nodes: Table::new(),
             roots: Vec::new(),
             origins: Vec::new(),
             specials: Vec::new(),
@@ -193,7 +194,7 @@ impl<T: Real> Forest<T> {
                     })
                 }
             };
-            self.nodes[place as usize] = packed;
+            self.nodes.set(place, packed);
         }
         Ok(())
     }
@@ -201,8 +202,7 @@ impl<T: Real> Forest<T> {
     /// Room for two nodes, side by side.
     fn place(&mut self) -> u32 {
         let place = count(self.nodes.len());
-        let leaf = Packed { threshold: T::INFINITY, feature: MISSING_LEFT, left: place, payload: 0 };
-        self.nodes.extend([leaf, leaf]);
+        self.nodes.push_pair(place);
         place
     }
 
@@ -251,17 +251,15 @@ impl<T: Real> Forest<T> {
     /// The feature that a split looks at and its left child, which the right one follows;
     /// or the number of a leaf.
     pub(super) fn children(&self, place: u32) -> Result<(usize, u32), usize> {
-        let node = &self.nodes[place as usize];
-        if node.left == place {
-            Err(node.payload as usize)
-        } else {
-            Ok(((node.feature & FEATURE) as usize, node.left))
-        }
+        self.nodes.children(place)
     }
 
     /// The child that a row goes to.
     pub(super) fn next(&self, place: u32, row: &[T]) -> u32 {
-        self.step::<true, true>(place, |feature| row[feature])
+        match &self.nodes {
+            Table::Narrow(nodes) => nodes.step::<true>(place, |feature| row[feature]).0,
+            Table::Wide(nodes) => self.asking(nodes).step::<true>(place, |feature| row[feature]).0,
+        }
     }
 
     /// Walks every row of `x` (row-major, as wide as there are features) through
@@ -278,28 +276,39 @@ impl<T: Real> Forest<T> {
     pub fn walk_wide(&self, x: &[T], width: usize, arrive: impl FnMut(usize, usize, usize)) {
         assert!(width >= self.features, "a row has every feature");
         // Most inputs have nothing missing, and most forests compare only.
-        if !self.specials.is_empty() {
-            self.walk_as::<true, true>(x, width, arrive);
-        } else if x.iter().any(|value| value.is_nan()) {
-            self.walk_as::<true, false>(x, width, arrive);
-        } else {
-            self.walk_as::<false, false>(x, width, arrive);
+        match &self.nodes {
+            Table::Wide(nodes) if !self.specials.is_empty() => {
+                self.walk_in::<true, _>(&self.asking(nodes), x, width, arrive);
+            }
+            Table::Wide(nodes) if x.iter().any(|value| value.is_nan()) => {
+                self.walk_in::<true, _>(&nodes[..], x, width, arrive);
+            }
+            Table::Wide(nodes) => self.walk_in::<false, _>(&nodes[..], x, width, arrive),
+            Table::Narrow(nodes) if x.iter().any(|value| value.is_nan()) => {
+                self.walk_in::<true, _>(nodes, x, width, arrive);
+            }
+            Table::Narrow(nodes) => self.walk_in::<false, _>(nodes, x, width, arrive),
         }
     }
 
-    fn walk_as<const MISSING: bool, const SPECIALS: bool>(
+    fn asking<'f>(&'f self, nodes: &'f [Packed<T>]) -> Asking<'f, T> {
+        Asking { nodes, specials: &self.specials, kept: &self.kept }
+    }
+
+    fn walk_in<const MISSING: bool, N: Walked<T> + ?Sized>(
         &self,
+        nodes: &N,
         x: &[T],
         width: usize,
         mut arrive: impl FnMut(usize, usize, usize),
     ) {
         let rows = x.len() / width;
         if rows < LANES {
-            // One row through eight trees at a time.
+            // One row through ten trees at a time.
             for (row, values) in x.chunks_exact(width).enumerate() {
                 for (group, roots) in self.roots.chunks(LANES).enumerate() {
                     let starts = std::array::from_fn(|lane| roots[lane.min(roots.len() - 1)]);
-                    let ends = self.race::<MISSING, SPECIALS>(starts, |_, feature| values[feature]);
+                    let ends = race::<T, MISSING, N>(nodes, starts, |_, feature| values[feature]);
                     for (lane, end) in ends.into_iter().enumerate().take(roots.len()) {
                         arrive(row, group * LANES + lane, end as usize);
                     }
@@ -307,15 +316,14 @@ impl<T: Real> Forest<T> {
             }
             return;
         }
-        // Eight rows at a time through one tree, which stays near.
+        // Ten rows at a time through one tree, which stays near.
         for (block, rows) in x.chunks(ROWS * width).enumerate() {
             for (tree, &root) in self.roots.iter().enumerate() {
                 for (group, rows) in rows.chunks(LANES * width).enumerate() {
                     let many = rows.len() / width;
                     let starts: [usize; LANES] = std::array::from_fn(|lane| lane.min(many - 1) * width);
-                    let ends = self.race::<MISSING, SPECIALS>([root; LANES], |lane, feature| {
-                        rows[starts[lane] + feature]
-                    });
+                    let value = |lane: usize, feature: usize| rows[starts[lane] + feature];
+                    let ends = race::<T, MISSING, N>(nodes, [root; LANES], value);
                     let first = block * ROWS + group * LANES;
                     for (lane, end) in ends.into_iter().enumerate().take(many) {
                         arrive(first + lane, tree, end as usize);
@@ -324,44 +332,26 @@ impl<T: Real> Forest<T> {
             }
         }
     }
+}
 
-    /// From eight nodes down to eight leaves, whose numbers it gives. `value` is that
-    /// of a feature, for a lane.
-    #[inline]
-    fn race<const MISSING: bool, const SPECIALS: bool>(
-        &self,
-        mut at: [u32; LANES],
-        value: impl Fn(usize, usize) -> T,
-    ) -> [u32; LANES] {
-        loop {
-            let mut moved = 0;
-            for (lane, at) in at.iter_mut().enumerate() {
-                let next = self.step::<MISSING, SPECIALS>(*at, |feature| value(lane, feature));
-                moved |= next ^ *at;
-                *at = next;
-            }
-            if moved == 0 {
-                return at.map(|place| self.nodes[place as usize].payload);
-            }
+/// From ten nodes down to ten leaves, whose numbers it gives. `value` is that of a feature,
+/// for a lane.
+#[inline]
+fn race<T: Real, const MISSING: bool, N: Walked<T> + ?Sized>(
+    nodes: &N,
+    mut at: [u32; LANES],
+    value: impl Fn(usize, usize) -> T,
+) -> [u32; LANES] {
+    loop {
+        let mut moved = 0;
+        for (lane, at) in at.iter_mut().enumerate() {
+            let (next, step) = nodes.step::<MISSING>(*at, |feature| value(lane, feature));
+            moved |= step;
+            *at = next;
         }
-    }
-
-    #[inline]
-    fn step<const MISSING: bool, const SPECIALS: bool>(&self, at: u32, value: impl Fn(usize) -> T) -> u32 {
-        let node = &self.nodes[at as usize];
-        // Without specials the mask is needed for the leaves only, which are marked.
-        let feature = node.feature & if SPECIALS { FEATURE } else { !MISSING_LEFT };
-        let value = value(feature as usize);
-        if SPECIALS && node.feature & SPECIAL != 0 {
-            let left = self.specials[node.payload as usize].left(value, &self.kept);
-            return node.left + u32::from(!left.unwrap_or(node.feature & MISSING_LEFT != 0));
+        if moved == 0 {
+            return at.map(|place| nodes.leaf(place));
         }
-        let left = value <= node.threshold;
-        if MISSING {
-            let missing_left = value.is_nan() & (node.feature & MISSING_LEFT != 0);
-            return node.left + u32::from(!(left | missing_left));
-        }
-        node.left + u32::from(!left)
     }
 }
 

@@ -11,6 +11,7 @@ mod covers;
 mod error;
 mod forest;
 mod node;
+mod table;
 
 pub use error::TreeError;
 pub use forest::Forest;

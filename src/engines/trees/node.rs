@@ -5,6 +5,10 @@ use std::fmt::Debug;
 /// What values and thresholds are compared as: `f32` where the library converts its
 /// input to single precision first, else `f64`.
 pub trait Real: Copy + Debug + PartialOrd + Send + Sync + 'static {
+    /// What a feature, or the way to a child, is kept in where it fits: half of what is left of
+    /// a node.
+    type Short: Copy + Debug + Into<u32> + TryFrom<u32> + Send + Sync + 'static;
+
     /// Not below any value.
     const INFINITY: Self;
 
@@ -27,6 +31,8 @@ pub trait Real: Copy + Debug + PartialOrd + Send + Sync + 'static {
 }
 
 impl Real for f32 {
+    type Short = u16;
+
     const INFINITY: Self = Self::INFINITY;
 
     #[allow(clippy::cast_possible_truncation, reason = "rounded down, as documented")]
@@ -59,6 +65,8 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    type Short = u32;
+
     const INFINITY: Self = Self::INFINITY;
 
     fn threshold(threshold: f64) -> Self {
@@ -274,7 +282,7 @@ impl Special {
 /// No category reaches the end of 31 bits.
 const CATEGORIES_END: f64 = 2_147_483_648.0;
 
-/// One node as it is walked, 16 bytes for `f32`, so that none lies across two cache
+/// One node with room for everything, 16 bytes for `f32`, so that none lies across two cache
 /// lines. The children of a split lie side by side. A leaf is its own left child,
 /// and every value goes left there: walks of different lengths need no test for
 /// their ends.

@@ -152,7 +152,7 @@ impl Aggregate {
 
 /// The trees, and what their leaves add.
 #[derive(Debug)]
-pub(super) struct Ensemble<T> {
+pub(super) struct Ensemble<T: Real> {
     pub(super) forest: Forest<T>,
     leaves: Leaves<T>,
     /// How many scores there are.
