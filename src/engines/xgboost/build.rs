@@ -180,7 +180,7 @@ fn forest(
             }
         }
     }
-    Ok(Body::Trees { forest, values, width, groups })
+    Ok(Body::Trees { forest: Box::new(forest), values, width, groups })
 }
 
 /// The numbers of a leaf.

@@ -63,7 +63,7 @@ pub(super) struct Booster {
 #[derive(Debug)]
 enum Body {
     Trees {
-        forest: Forest<f32>,
+        forest: Box<Forest<f32>>,
         /// `[leaves, width]`, row-major.
         values: Vec<f32>,
         /// Numbers of a leaf: 1, or one for each sum.
