@@ -67,7 +67,7 @@ def mlp(*widths):
     return graph.model(TensorProto.FLOAT, ["N", widths[0]], at, ["N", widths[-1]])
 
 
-def cnn():
+def cnn(size):
     """Three stages of two convolutions with a way around them."""
     graph, at, channels = Graph(), "x", 3
     for width in (32, 64, 128):
@@ -78,10 +78,10 @@ def cnn():
         channels = width
     at = graph.add("Flatten", graph.add("GlobalAveragePool", at))
     at = graph.add("Softmax", graph.add("Gemm", at, weight(channels, 10), weight(10)))
-    return graph.model(TensorProto.FLOAT, ["N", 3, 96, 96], at, ["N", 10])
+    return graph.model(TensorProto.FLOAT, ["N", 3, size, size], at, ["N", 10])
 
 
-def transformer(layers=4, width=256, heads=4, words=1000):
+def transformer(layers, width, heads, words=1000):
     graph = Graph()
     at = graph.add("Gather", weight(words, width), "x")
     split = np.array([0, 0, heads, width // heads], np.int64)
@@ -114,10 +114,14 @@ def floats(*shape):
 
 
 models = {
-    "mlp": (mlp(784, 2048, 2048, 10), floats(16, 784)),
+    "mlp": (mlp(784, 2048, 2048, 10), floats(64, 784)),
+    "mlp_16": (mlp(784, 2048, 2048, 10), floats(16, 784)),
     "mlp_small": (mlp(784, 256, 10), floats(1, 784)),
-    "cnn": (cnn(), floats(1, 3, 96, 96)),
-    "transformer": (transformer(), random.integers(0, 1000, (1, 64))),
+    # A picture, and text, of the sizes that most models of their kinds take.
+    "cnn": (cnn(224), floats(1, 3, 224, 224)),
+    "cnn_small": (cnn(96), floats(1, 3, 96, 96)),
+    "transformer": (transformer(6, 384, 12), random.integers(0, 1000, (1, 128))),
+    "transformer_small": (transformer(4, 256, 4), random.integers(0, 1000, (1, 64))),
     "forest": (forest(), floats(1000, 20)),
     "forest_row": (forest(), floats(1, 20)),
 }
