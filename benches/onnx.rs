@@ -5,7 +5,8 @@
 //! thread for each core and nothing between them and the library. The server has the
 //! same libraries, the same cores and the same models; h2load (Debian package
 //! `nghttp2-client`) asks it over gRPC from the same machine, so what client and
-//! protocol cost is counted against it. Turns alternate; what counts is the ratio.
+//! protocol cost is counted against it. The last column leaves the client out: the CPU of
+//! a run in process to that of a request. Turns alternate; what counts is the ratio.
 
 #[path = "common/h2load.rs"]
 mod h2load;
@@ -78,7 +79,10 @@ fn measure(python: &str, rounds: usize) -> Result<(), Box<dyn Error>> {
     let log = folder.path().join("longshore.log");
     let server = Server::longshore(&folder.path().join("models"), None, &log, &flags)?;
     println!("{rounds} rounds; medians; requests a second through the server, runs a second in process");
-    println!("{:<18}{:>12}{:>12}{:>10}{:>12}{:>12}", "", "server", "in process", "ratio", "p50 µs", "p99 µs");
+    println!(
+        "{:<18}{:>12}{:>12}{:>10}{:>12}{:>12}{:>12}{:>14}",
+        "", "server", "in process", "ratio", "p50 µs", "p99 µs", "its CPU µs", "theirs, ratio"
+    );
     let mut ratios = Vec::new();
     for asked in &models {
         check(&server, asked)?;
@@ -93,7 +97,7 @@ fn measure(python: &str, rounds: usize) -> Result<(), Box<dyn Error>> {
             body: &body,
         };
         // The first turn warms up and tells how many requests a turn should have.
-        let expected = rivals.run(&asked.name, SECONDS / 3.0)?;
+        let (expected, _) = rivals.run(&asked.name, SECONDS / 3.0)?;
         let requests = ((expected * SECONDS) as usize).max(IN_FLIGHT);
         let load = Load { connections: IN_FLIGHT, streams: 1, requests };
         let log = folder.path().join("h2load.log");
@@ -103,12 +107,17 @@ fn measure(python: &str, rounds: usize) -> Result<(), Box<dyn Error>> {
             theirs.push(rivals.run(&asked.name, SECONDS)?);
             ours.push(load.run(target, &log)?);
         }
-        theirs.sort_unstable_by(f64::total_cmp);
-        let (ours, theirs) = (Sample::median(&ours), theirs[theirs.len() / 2]);
+        theirs.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+        let (ours, (theirs, cpu)) = (Sample::median(&ours), theirs[theirs.len() / 2]);
         let ratio = ours.requests_per_second / theirs;
         println!(
-            "{:<18}{:>12.0}{theirs:>12.0}{ratio:>10.2}{:>12.0}{:>12.0}",
-            asked.name, ours.requests_per_second, ours.p50, ours.p99
+            "{:<18}{:>12.0}{theirs:>12.0}{ratio:>10.2}{:>12.0}{:>12.0}{:>12.0}{:>14.2}",
+            asked.name,
+            ours.requests_per_second,
+            ours.p50,
+            ours.p99,
+            ours.server_cpu,
+            cpu * 1e6 / ours.server_cpu
         );
         ratios.push((asked.name.as_str(), ratio));
     }
@@ -163,10 +172,12 @@ impl Rivals {
         }
     }
 
-    /// Runs a second.
-    fn run(&mut self, name: &str, seconds: f64) -> Result<f64, Box<dyn Error>> {
+    /// Runs a second, and seconds of CPU a run.
+    fn run(&mut self, name: &str, seconds: f64) -> Result<(f64, f64), Box<dyn Error>> {
         writeln!(self.asks, "{name} {seconds}")?;
-        Ok(self.line()?.trim().parse()?)
+        let line = self.line()?;
+        let (rate, cpu) = line.trim().split_once(' ').ok_or("expected two numbers")?;
+        Ok((rate.parse()?, cpu.parse()?))
     }
 
     fn line(&mut self) -> Result<String, Box<dyn Error>> {

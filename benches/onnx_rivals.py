@@ -4,7 +4,8 @@
 
 Writes a repository and one request's tensor for each model into the folder that it is given, and prints a line
 "library KIND PATH" for each library and "model NAME INPUT DTYPE DIMS" for each model, then "ready". For each line
-"NAME SECONDS" on standard input it prints how many runs a second it has made in that time, with a thread for each core.
+"NAME SECONDS" on standard input it prints how many runs a second it has made in that time, with a thread for each core,
+and how many seconds of CPU one took.
 """
 
 import os
@@ -165,10 +166,10 @@ for line in sys.stdin:
             count += 1
         counts.append(count)
 
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     threads = [threading.Thread(target=work) for _ in range(CORES)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    print(sum(counts) / (time.perf_counter() - started), flush=True)
+    print(sum(counts) / (time.perf_counter() - started), (time.process_time() - used) / sum(counts), flush=True)
