@@ -8,6 +8,7 @@ mod boosted_refusals;
 mod config;
 mod deadlines;
 mod drain;
+mod foreign;
 mod fuzz_corpus;
 mod inference;
 mod made;
