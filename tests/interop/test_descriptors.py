@@ -19,7 +19,10 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 PROTO = Path(__file__).resolve().parents[2] / "proto"
-OUR_FILES = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+# ONNX is a file format and no part of the API: the node tests hold it to its own library.
+OUR_FILES = sorted(
+    str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto") if path.relative_to(PROTO).parts[0] != "onnx"
+)
 
 # Files that no package publishes: they are read as text or kept inside the server, never sent.
 UNPUBLISHED = {
