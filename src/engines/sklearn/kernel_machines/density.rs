@@ -5,21 +5,22 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use ndarray::ArrayView2;
 
 use crate::engines::sklearn::math::log_sum_exp;
-use crate::engines::sklearn::neighbors::metric::Fitted;
+use crate::engines::sklearn::neighbors::metric::Metric;
+use crate::engines::sklearn::neighbors::tree::State;
+use crate::engines::sklearn::pairwise::Points;
 use crate::engines::sklearn::special::{LOG_2_PI, log_ball_volume};
 use crate::engines::sklearn::state::Part;
 use crate::engines::sklearn::{Check, Estimator, Facts, Gives, Method, ModelError, Spec, answer, flat};
-use crate::formats::pickle::Ref;
 use crate::servable::RunError;
 use crate::tensor::{DType, Tensor};
-
-/// The trees that hold the samples; what stands first in their states, and last.
-const TREES: [&str; 4] = ["KDTree", "BallTree", "KDTree64", "BallTree64"];
 
 #[derive(Debug)]
 struct Density {
     facts: Facts,
-    fitted: Fitted,
+    metric: Metric,
+    /// The samples, row by row and side by side.
+    rows: Vec<f64>,
+    points: Points,
     window: Window,
     bandwidth: f64,
     /// The logarithm of each sample's weight, where they differ.
@@ -83,24 +84,16 @@ impl Window {
 /// `atol` or `rtol` allow less.
 pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     const TREE: &str = "tree_";
-    let value = part.fitted(TREE)?;
-    let is_tree = |class: Ref<'_>| class.global().is_some_and(|class| TREES.contains(&class.name));
-    let state = value.object().filter(|object| object.args().next().is_some_and(is_tree));
-    let Some(state) = state.and_then(|object| object.state()).and_then(Ref::items) else {
-        return Err(part.unexpected(TREE, value, "a KDTree or a BallTree"));
-    };
-    let state: Vec<Ref<'_>> = state.collect();
-    let (Some(&samples), Some(&weights)) = (state.first(), state.get(12)) else {
-        return Err(part.refuse(TREE, format!("has a state of {} values; expected 13", state.len())));
-    };
+    let (samples, weights) = State::read(part, TREE)?.samples();
     let samples = part.matrix_at(TREE, 0, samples)?;
     if samples.values.is_empty() {
         return Err(part.refuse(TREE, "has no samples"));
     }
     let n_features = part.n_features(samples.columns, TREE)?;
-    let (count, attributes) = (samples.rows, ("metric", "metric_params"));
-    let fitted = Fitted::of(part, samples.values, n_features, attributes)?;
-    let weights = if weights.is_none() { None } else { Some(part.numbers_of(TREE, weights)?) };
+    let (count, rows) = (samples.rows, samples.values);
+    let metric = Metric::read(part, n_features, ("metric", "metric_params"))?;
+    let points = Points::new(&rows, n_features);
+    let weights = weights.map(|weights| part.numbers_of(TREE, weights)).transpose()?;
     if weights.as_ref().is_some_and(|weights| {
         weights.len() != count || !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
     }) {
@@ -133,7 +126,7 @@ pub(super) fn build(part: &Part<'_>) -> Result<Box<dyn Estimator>, ModelError> {
     let methods = vec![Spec::new(Method::ScoreSamples, DType::Double, Gives::One)];
     let facts = Facts::new(part, n_features, Check::Finite, methods)?;
     let log_weights = weights.map(|weights| weights.into_iter().map(f64::ln).collect());
-    Ok(Box::new(Density { facts, fitted, window, bandwidth, log_weights, log_norm }))
+    Ok(Box::new(Density { facts, metric, rows, points, window, bandwidth, log_weights, log_norm }))
 }
 
 impl Estimator for Density {
@@ -147,11 +140,11 @@ impl Estimator for Density {
         wanted: &[Method],
         answers: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
-        let mut logs = vec![0.0; self.fitted.len()];
+        let mut logs = vec![0.0; self.points.len()];
         let score = |row: &[f64]| {
-            self.fitted.compare(row, &mut logs);
+            self.metric.compare_all(&self.points, &self.rows, row, &mut logs);
             for log in &mut logs {
-                *log = self.window.log(self.fitted.finish(*log) / self.bandwidth);
+                *log = self.window.log(self.metric.finish(*log) / self.bandwidth);
             }
             if let Some(weights) = &self.log_weights {
                 logs.iter_mut().zip(weights).for_each(|(log, weight)| *log += weight);

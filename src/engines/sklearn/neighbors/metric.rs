@@ -1,5 +1,6 @@
 //! How far two samples are from each other.
 
+use super::tree::Tree;
 use crate::engines::sklearn::ModelError;
 use crate::engines::sklearn::attributes::Matrix;
 use crate::engines::sklearn::pairwise::Points;
@@ -8,7 +9,7 @@ use crate::formats::pickle::Ref;
 
 /// A distance of two rows. Source: `sklearn.metrics.DistanceMetric`, `scipy.spatial.distance`.
 #[derive(Debug)]
-enum Metric {
+pub(in crate::engines::sklearn) enum Metric {
     Euclidean,
     SquaredEuclidean,
     Manhattan,
@@ -41,7 +42,7 @@ enum Metric {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sets {
+pub(in crate::engines::sklearn) enum Sets {
     Jaccard,
     Dice,
     RogersTanimoto,
@@ -51,47 +52,46 @@ enum Sets {
 
 /// The samples that were fitted, and how others are compared with them.
 #[derive(Debug)]
-pub(in crate::engines::sklearn) struct Fitted {
-    metric: Metric,
-    points: Points,
-    /// The same row by row, for the metrics that are not made of single features.
-    rows: Vec<f64>,
+pub(super) struct Fitted {
+    pub(super) metric: Metric,
+    /// Row by row.
+    pub(super) rows: Vec<f64>,
     features: usize,
+    pub(super) layout: Layout,
+}
+
+/// How fitted samples lie for a search.
+#[derive(Debug)]
+pub(super) enum Layout {
+    /// All are compared.
+    Flat(Points),
+    Tree(Tree),
 }
 
 impl Fitted {
-    /// `_fit_X` with its metric.
+    /// `_fit_X` with its metric, and the tree that was made of it.
     pub(super) fn read(part: &Part<'_>) -> Result<Self, ModelError> {
         const NAME: &str = "_fit_X";
+        const TREE: &str = "_tree";
         let Matrix { values: rows, columns: features, .. } = part.matrix(NAME)?;
         if rows.is_empty() || features == 0 {
             return Err(part.refuse(NAME, "has no numbers; expected at least one sample"));
         }
-        let fitted = Self::of(part, rows, features, ("effective_metric_", "effective_metric_params_"))?;
-        if matches!(fitted.metric, Metric::Precomputed)
-            && fitted.rows.len() != features.saturating_mul(features)
-        {
-            let why = format!("has {} distances of {features} samples; expected a square", fitted.rows.len());
+        let metric = Metric::read(part, features, ("effective_metric_", "effective_metric_params_"))?;
+        if matches!(metric, Metric::Precomputed) && rows.len() != features.saturating_mul(features) {
+            let why = format!("has {} distances of {features} samples; expected a square", rows.len());
             return Err(part.refuse(NAME, why));
         }
-        Ok(fitted)
+        let layout = if part.attr(TREE).is_none_or(|tree| tree.is_none()) {
+            Layout::Flat(Points::new(&rows, features))
+        } else {
+            Layout::Tree(Tree::read(part, TREE, &rows, features, &metric)?)
+        };
+        Ok(Self { metric, rows, features, layout })
     }
 
-    /// These samples, `[samples, features]` and at least one number, with the metric and its
-    /// parameters that attributes of these names have.
-    pub(in crate::engines::sklearn) fn of(
-        part: &Part<'_>,
-        rows: Vec<f64>,
-        features: usize,
-        attributes: (&'static str, &'static str),
-    ) -> Result<Self, ModelError> {
-        let metric = metric(part, features, attributes)?;
-        let points = Points::new(&rows, features);
-        Ok(Self { metric, points, rows, features })
-    }
-
-    pub(in crate::engines::sklearn) fn len(&self) -> usize {
-        self.points.len()
+    pub(super) fn len(&self) -> usize {
+        self.rows.len() / self.features
     }
 
     /// One fitted sample.
@@ -102,18 +102,130 @@ impl Fitted {
     pub(super) fn features(&self) -> usize {
         self.features
     }
+}
 
-    /// A number for each fitted sample that grows with the distance; [`Fitted::finish`] makes
-    /// the distance of it. `out` has a place for each.
-    pub(in crate::engines::sklearn) fn compare(&self, x: &[f64], out: &mut [f64]) {
-        match &self.metric {
-            Metric::Euclidean | Metric::SquaredEuclidean => self.points.squared_distances(x, out),
-            Metric::Manhattan => self.points.manhattan_distances(x, out),
-            Metric::Chebyshev => self.points.chebyshev_distances(x, out),
-            Metric::Minkowski { p } => self.points.minkowski_sums(x, *p, out),
-            Metric::Precomputed => out.copy_from_slice(x),
+impl Metric {
+    /// The metric and its parameters that attributes of these names have.
+    /// Source: `sklearn.neighbors._base.NeighborsBase._fit`, which settles the metric and what
+    /// belongs to it.
+    pub(in crate::engines::sklearn) fn read(
+        part: &Part<'_>,
+        features: usize,
+        (attribute, parameters): (&'static str, &'static str),
+    ) -> Result<Self, ModelError> {
+        let value = part.fitted(attribute)?;
+        let Some(name) = value.to_str() else {
+            return Err(part.unexpected(attribute, value, "the name of a metric; functions are not called"));
+        };
+        let params = part.attr(parameters);
+        let param =
+            |key: &str| params.and_then(|params| params.get(key)).filter(|value: &Ref<'_>| !value.is_none());
+        let numbers = |key: &str, value, len: usize| -> Result<Vec<f64>, ModelError> {
+            let numbers = part.numbers_of(parameters, value)?;
+            if numbers.len() == len && numbers.iter().all(|number| number.is_finite()) {
+                return Ok(numbers);
+            }
+            Err(part.refuse(
+                parameters,
+                format!("has {} numbers in {key}; expected {len} finite ones", numbers.len()),
+            ))
+        };
+        let square = |key: &str, value| -> Result<Matrix, ModelError> {
+            let values = numbers(key, value, features * features)?;
+            Ok(Matrix { values, rows: features, columns: features })
+        };
+        let needs = |key: &str| {
+            part.refuse(parameters, format!("has no {key}, which {name} needs of a model that is served"))
+        };
+        Ok(match &*name {
+            "euclidean" | "l2" | "p2" => Metric::Euclidean,
+            "sqeuclidean" => Metric::SquaredEuclidean,
+            "manhattan" | "cityblock" | "l1" => Metric::Manhattan,
+            "chebyshev" | "infinity" => Metric::Chebyshev,
+            "minkowski" | "p" => {
+                let p = param("p").and_then(Ref::as_f64).unwrap_or(2.0);
+                if !(p > 0.0 && p.is_finite()) {
+                    return Err(
+                        part.refuse(parameters, format!("has a p of {p}; expected a finite number above 0"))
+                    );
+                }
+                match param("w") {
+                    Some(weights) => {
+                        Metric::WeightedMinkowski { p, weights: numbers("w", weights, features)? }
+                    }
+                    None => Metric::Minkowski { p },
+                }
+            }
+            "seuclidean" => {
+                let variances = numbers("V", param("V").ok_or_else(|| needs("V"))?, features)?;
+                Metric::StandardizedEuclidean { variances }
+            }
+            "mahalanobis" => match (param("VI"), param("V")) {
+                (Some(inverse), _) => Metric::Mahalanobis { inverse: square("VI", inverse)? },
+                (None, Some(covariance)) => {
+                    let inverse = square("V", covariance)?.inverse();
+                    let inverse =
+                        inverse.ok_or_else(|| part.refuse(parameters, "has a V without an inverse"))?;
+                    Metric::Mahalanobis { inverse }
+                }
+                (None, None) => return Err(needs("VI")),
+            },
+            "canberra" => Metric::Canberra,
+            "braycurtis" => Metric::BrayCurtis,
+            "hamming" | "matching" => Metric::Hamming,
+            "cosine" => Metric::Cosine,
+            "correlation" => Metric::Correlation,
+            "haversine" if features == 2 => Metric::Haversine,
+            "jaccard" => Metric::Sets(Sets::Jaccard),
+            "dice" => Metric::Sets(Sets::Dice),
+            "rogerstanimoto" | "sokalmichener" => Metric::Sets(Sets::RogersTanimoto),
+            "russellrao" => Metric::Sets(Sets::RussellRao),
+            "sokalsneath" => Metric::Sets(Sets::SokalSneath),
+            "precomputed" => Metric::Precomputed,
+            other => {
+                let shown: String = other.chars().take(64).flat_map(char::escape_debug).collect();
+                return Err(part.refuse(attribute, format!("is '{shown}', a metric that is not served")));
+            }
+        })
+    }
+
+    /// Whether each feature of two samples adds to what they are compared by, as
+    /// [`Metric::compare`] does for many samples at once.
+    pub(super) fn is_by_feature(&self) -> bool {
+        matches!(
+            self,
+            Self::Euclidean
+                | Self::SquaredEuclidean
+                | Self::Manhattan
+                | Self::Chebyshev
+                | Self::Minkowski { .. }
+        )
+    }
+
+    /// What the sample is compared with each point by, of a metric that is by feature.
+    pub(super) fn compare(&self, points: &Points, x: &[f64], out: &mut [f64]) {
+        match self {
+            Self::Manhattan => points.manhattan_distances(x, out),
+            Self::Chebyshev => points.chebyshev_distances(x, out),
+            Self::Minkowski { p } => points.minkowski_sums(x, *p, out),
+            _ => points.squared_distances(x, out),
+        }
+    }
+
+    /// A number for each of all samples that grows with the distance; [`Metric::finish`]
+    /// makes the distance of it. `out` has a place for each of `rows`, which are `points` too.
+    pub(in crate::engines::sklearn) fn compare_all(
+        &self,
+        points: &Points,
+        rows: &[f64],
+        x: &[f64],
+        out: &mut [f64],
+    ) {
+        match self {
+            Self::Precomputed => out.copy_from_slice(x),
+            metric if metric.is_by_feature() => metric.compare(points, x, out),
             metric => {
-                for (row, out) in self.rows.chunks_exact(self.features).zip(out) {
+                for (row, out) in rows.chunks_exact(x.len()).zip(out) {
                     *out = metric.of(x, row);
                 }
             }
@@ -122,31 +234,49 @@ impl Fitted {
 
     /// The distance that was compared by this number.
     pub(in crate::engines::sklearn) fn finish(&self, compared: f64) -> f64 {
-        match &self.metric {
-            Metric::Euclidean | Metric::StandardizedEuclidean { .. } | Metric::Mahalanobis { .. } => {
+        match self {
+            Self::Euclidean | Self::StandardizedEuclidean { .. } | Self::Mahalanobis { .. } => {
                 compared.sqrt()
             }
-            Metric::Minkowski { p } | Metric::WeightedMinkowski { p, .. } => compared.powf(1.0 / p),
+            Self::Minkowski { p } | Self::WeightedMinkowski { p, .. } => compared.powf(1.0 / p),
             _ => compared,
         }
     }
 
     /// What is compared for this distance.
     pub(super) fn compared(&self, distance: f64) -> f64 {
-        match &self.metric {
-            Metric::Euclidean | Metric::StandardizedEuclidean { .. } | Metric::Mahalanobis { .. } => {
+        match self {
+            Self::Euclidean | Self::StandardizedEuclidean { .. } | Self::Mahalanobis { .. } => {
                 distance * distance
             }
-            Metric::Minkowski { p } | Metric::WeightedMinkowski { p, .. } => distance.powf(*p),
+            Self::Minkowski { p } | Self::WeightedMinkowski { p, .. } => distance.powf(*p),
             _ => distance,
         }
     }
-}
 
-impl Metric {
-    fn of(&self, a: &[f64], b: &[f64]) -> f64 {
+    /// What the nearest sample in a box is compared by, at the least. Source: `min_rdist` of
+    /// `sklearn.neighbors._kd_tree`, whose metrics are those that are by feature.
+    pub(super) fn to_box(&self, x: &[f64], lower: &[f64], upper: &[f64]) -> f64 {
+        let outside = x.iter().zip(lower).zip(upper).map(|((x, lower), upper)| {
+            let (below, above) = (lower - x, x - upper);
+            0.5 * ((below + below.abs()) + (above + above.abs()))
+        });
+        match self {
+            Self::Chebyshev => outside.fold(0.0, f64::max),
+            Self::Manhattan => outside.sum(),
+            Self::Minkowski { p } => outside.map(|outside| outside.powf(*p)).sum(),
+            _ => outside.map(|outside| outside * outside).sum(),
+        }
+    }
+
+    /// What two samples are compared by.
+    pub(super) fn of(&self, a: &[f64], b: &[f64]) -> f64 {
         let pairs = || a.iter().copied().zip(b.iter().copied());
         match self {
+            Self::Euclidean | Self::SquaredEuclidean => pairs().map(|(a, b)| (a - b) * (a - b)).sum(),
+            Self::Manhattan => pairs().map(|(a, b)| (a - b).abs()).sum(),
+            Self::Chebyshev => pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
+            Self::Minkowski { p } => pairs().map(|(a, b)| (a - b).abs().powf(*p)).sum(),
             Self::WeightedMinkowski { p, weights } => {
                 pairs().zip(weights).map(|((a, b), weight)| weight * (a - b).abs().powf(*p)).sum()
             }
@@ -185,12 +315,8 @@ impl Metric {
                 2.0 * (north * north + a[0].cos() * b[0].cos() * east * east).sqrt().asin()
             }
             Self::Sets(sets) => sets.of(a, b),
-            Self::Euclidean
-            | Self::SquaredEuclidean
-            | Self::Manhattan
-            | Self::Chebyshev
-            | Self::Minkowski { .. }
-            | Self::Precomputed => 0.0,
+            // It has no samples of its own.
+            Self::Precomputed => 0.0,
         }
     }
 }
@@ -229,84 +355,4 @@ impl Sets {
             Self::SokalSneath => share(one, one + 0.5 * both),
         }
     }
-}
-
-/// Source: `sklearn.neighbors._base.NeighborsBase._fit`, which settles the metric and what
-/// belongs to it.
-fn metric(
-    part: &Part<'_>,
-    features: usize,
-    (attribute, parameters): (&'static str, &'static str),
-) -> Result<Metric, ModelError> {
-    let value = part.fitted(attribute)?;
-    let Some(name) = value.to_str() else {
-        return Err(part.unexpected(attribute, value, "the name of a metric; functions are not called"));
-    };
-    let params = part.attr(parameters);
-    let param =
-        |key: &str| params.and_then(|params| params.get(key)).filter(|value: &Ref<'_>| !value.is_none());
-    let numbers = |key: &str, value, len: usize| -> Result<Vec<f64>, ModelError> {
-        let numbers = part.numbers_of(parameters, value)?;
-        if numbers.len() == len && numbers.iter().all(|number| number.is_finite()) {
-            return Ok(numbers);
-        }
-        Err(part.refuse(
-            parameters,
-            format!("has {} numbers in {key}; expected {len} finite ones", numbers.len()),
-        ))
-    };
-    let square = |key: &str, value| -> Result<Matrix, ModelError> {
-        let values = numbers(key, value, features * features)?;
-        Ok(Matrix { values, rows: features, columns: features })
-    };
-    let needs = |key: &str| {
-        part.refuse(parameters, format!("has no {key}, which {name} needs of a model that is served"))
-    };
-    Ok(match &*name {
-        "euclidean" | "l2" | "p2" => Metric::Euclidean,
-        "sqeuclidean" => Metric::SquaredEuclidean,
-        "manhattan" | "cityblock" | "l1" => Metric::Manhattan,
-        "chebyshev" | "infinity" => Metric::Chebyshev,
-        "minkowski" | "p" => {
-            let p = param("p").and_then(Ref::as_f64).unwrap_or(2.0);
-            if !(p > 0.0 && p.is_finite()) {
-                return Err(
-                    part.refuse(parameters, format!("has a p of {p}; expected a finite number above 0"))
-                );
-            }
-            match param("w") {
-                Some(weights) => Metric::WeightedMinkowski { p, weights: numbers("w", weights, features)? },
-                None => Metric::Minkowski { p },
-            }
-        }
-        "seuclidean" => {
-            let variances = numbers("V", param("V").ok_or_else(|| needs("V"))?, features)?;
-            Metric::StandardizedEuclidean { variances }
-        }
-        "mahalanobis" => match (param("VI"), param("V")) {
-            (Some(inverse), _) => Metric::Mahalanobis { inverse: square("VI", inverse)? },
-            (None, Some(covariance)) => {
-                let inverse = square("V", covariance)?.inverse();
-                let inverse = inverse.ok_or_else(|| part.refuse(parameters, "has a V without an inverse"))?;
-                Metric::Mahalanobis { inverse }
-            }
-            (None, None) => return Err(needs("VI")),
-        },
-        "canberra" => Metric::Canberra,
-        "braycurtis" => Metric::BrayCurtis,
-        "hamming" | "matching" => Metric::Hamming,
-        "cosine" => Metric::Cosine,
-        "correlation" => Metric::Correlation,
-        "haversine" if features == 2 => Metric::Haversine,
-        "jaccard" => Metric::Sets(Sets::Jaccard),
-        "dice" => Metric::Sets(Sets::Dice),
-        "rogerstanimoto" | "sokalmichener" => Metric::Sets(Sets::RogersTanimoto),
-        "russellrao" => Metric::Sets(Sets::RussellRao),
-        "sokalsneath" => Metric::Sets(Sets::SokalSneath),
-        "precomputed" => Metric::Precomputed,
-        other => {
-            let shown: String = other.chars().take(64).flat_map(char::escape_debug).collect();
-            return Err(part.refuse(attribute, format!("is '{shown}', a metric that is not served")));
-        }
-    })
 }

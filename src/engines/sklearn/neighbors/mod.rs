@@ -1,14 +1,15 @@
 //! Nearest neighbours: what the samples that were fitted say of one that was not.
 //!
-//! scikit-learn's trees hold no answer that the data do not, so they are not read: each
-//! sample is compared with all that were fitted. Of neighbours that are equally far, the
-//! one that was fitted first comes first; scikit-learn promises no order.
+//! Where scikit-learn fitted a tree it is searched here as well, and finds the same ones
+//! of neighbours that are equally far; else each sample is compared with all that were
+//! fitted, and of equally far ones the one that was fitted first comes first.
 
 mod centroid;
 mod manifold;
 pub(super) mod metric;
 mod outlier;
 mod search;
+pub(super) mod tree;
 mod unsupervised;
 mod vote;
 
