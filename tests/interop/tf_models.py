@@ -10,8 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 ROOT = Path(__file__).resolve().parents[2]
-# The library of the wheel that the tests themselves use.
-LIBRARY = Path(importlib.util.find_spec("tensorflow").origin).parent / "libtensorflow_cc.so.2"
+# The server's library: of the wheel that the tests themselves use, unless another is chosen.
+LIBRARY = Path(
+    os.environ.get("LONGSHORE_TENSORFLOW_LIBRARY")
+    or Path(importlib.util.find_spec("tensorflow").origin).parent / "libtensorflow_cc.so.2"
+)
 # TensorFlow Serving's own test models, where somebody has them.
 TESTDATA = Path(os.environ.get("LONGSHORE_TESTDATA", ROOT.parent / "shared" / "testdata"))
 
