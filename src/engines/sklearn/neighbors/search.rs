@@ -42,8 +42,7 @@ impl<'a> Nearest<'a> {
 
     /// Takes the place of the farthest, if it is nearer.
     pub(super) fn push(&mut self, new: Neighbor) {
-        // Written so that NaN is not taken.
-        if !(new.distance < self.farthest()) {
+        if new.distance >= self.farthest() || new.distance.is_nan() {
             return;
         }
         let (mut at, len) = (0, self.0.len());
