@@ -1,6 +1,7 @@
 """Starts the real server for the tests, and stops it the way an operator would."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -23,10 +24,19 @@ REST_LISTENING = re.compile(r"^ *REST +127\.0\.0\.1:(\d+)\b")
 
 
 def free_port() -> int:
-    """A port that was free a moment ago: for REST, 0 means "none" and not "any"."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago: for REST, 0 means "none" and not "any".
+
+    Outside of the range from which systems take the ports of connections, one of which may
+    come up before the server listens.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("of 100 ports none was free")
 
 
 def longshore_binary() -> Path:
